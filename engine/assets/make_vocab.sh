@@ -1,0 +1,13 @@
+#!/bin/sh
+# Makes rwkv_vocab_v20230424.txt.zst from the PyPI package. Needs pip, unzip and zstd.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+cd "$work"
+pip download --quiet --no-deps rwkv==0.8.32
+unzip -q rwkv-0.8.32-*.whl
+tr -d '\r' < rwkv/rwkv_vocab_v20230424.txt > rwkv_vocab_v20230424.txt
+echo "e6dee3d4e31b4d5c40ac99508ac6c701ceef4bed681bf2167ce9a908552bca89  rwkv_vocab_v20230424.txt" |
+    sha256sum -c -
+zstd -q -f --ultra -22 --check rwkv_vocab_v20230424.txt -o "$here/rwkv_vocab_v20230424.txt.zst"
+rm -r "$work"

@@ -1,0 +1,224 @@
+//! A checkpoint on disk, opened as named tensors.
+//!
+//! The file is memory-mapped and stays where it is: opening reads the directory of names only, and
+//! a tensor becomes `f32` when it is asked for. Two containers are read: the zip that `torch.save`
+//! writes (`.pth`) and safetensors. Whatever else RWKV models travel in is recognised, so that the
+//! refusal can say what the file is.
+//!
+//! A file is a stranger. Every count, offset and name in it is checked before it is used; nothing
+//! in it can run, make this program panic, or allocate much more than the file is long.
+
+mod dtype;
+mod pickle;
+mod pth;
+mod safetensors;
+mod stored;
+#[cfg(test)]
+mod tests;
+
+pub use dtype::Dtype;
+pub use safetensors::save;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use memmap2::Mmap;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::ops::Deref;
+use std::path::Path;
+use stored::Stored;
+
+/// Named tensors of one file, read when asked for.
+///
+/// The file must not be cut short by another program while it is open: the operating system
+/// answers reads beyond its new end by killing the process, as with every memory-mapped file.
+#[derive(Debug)]
+pub struct Checkpoint {
+    source: String,
+    bytes: Bytes,
+    contents: Contents,
+}
+
+/// What a container's directory says: where each tensor lies, and words about the whole.
+#[derive(Debug, Default)]
+struct Contents {
+    tensors: BTreeMap<String, Stored>,
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Mapped(Mmap),
+    Embedded(&'static [u8]),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Embedded(bytes) => bytes,
+        }
+    }
+}
+
+impl Checkpoint {
+    /// Opens a `.pth` of `torch.save` or a `.safetensors`; what it is decides the content, not the
+    /// name. Reads the directory only, so that a file of any size opens at once.
+    ///
+    /// # Errors
+    /// When there is no such readable file, when it is damaged or cut short, and when it is of
+    /// another kind, which is then named.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::new(path.display().to_string(), Bytes::Mapped(map(path)?))
+    }
+
+    /// Opens a checkpoint that is part of the program; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn from_bytes(name: &str, bytes: &'static [u8]) -> Result<Self> {
+        Self::new(name.to_string(), Bytes::Embedded(bytes))
+    }
+
+    fn new(source: String, bytes: Bytes) -> Result<Self> {
+        match read(&bytes).and_then(|contents| contents.checked(bytes.len())) {
+            Ok(contents) => Ok(Self { source, bytes, contents }),
+            Err(error) => bail!("{source} {}", printable(&error)),
+        }
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.contents.tensors.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of exactly this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.contents.tensors.contains_key(name)
+    }
+
+    /// Sizes of a tensor, outermost axis first; `[]` for a single number.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(self.contents.tensors.get(name)?.shape())
+    }
+
+    /// The type the numbers have in the file.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        Some(self.contents.tensors.get(name)?.dtype())
+    }
+
+    /// All numbers of a tensor, row after row, whatever order they have in the file.
+    ///
+    /// Wider types are rounded: an integer is exact up to 2²⁴. Infinities and NaN pass through.
+    ///
+    /// # Errors
+    /// When there is no tensor of this name.
+    pub fn values(&self, name: &str) -> Result<Vec<f32>> {
+        let stored = self.contents.tensors.get(name).with_context(|| {
+            format!("{} has no tensor `{name}`; check that it is the right file.", self.source)
+        })?;
+        Ok(stored.values(&self.bytes))
+    }
+
+    /// Words about the whole file: `__metadata__` of safetensors, nothing in a `.pth`.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.contents.metadata
+    }
+
+    /// What to call this checkpoint in errors: its path, or its name if it is embedded.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+impl Contents {
+    /// Refuses what each tensor may say for itself, but no honest file says as a whole.
+    fn checked(self, file_bytes: usize) -> Result<Self> {
+        // Expanded and shared storages let a small file speak of endless numbers.
+        let total: u128 = self.tensors.values().map(|tensor| tensor.elements() as u128).sum();
+        ensure!(
+            total <= 8 * file_bytes as u128 + (1 << 20),
+            "claims {total} numbers, far more than its {file_bytes} bytes hold; do not trust it."
+        );
+        // Names are printed later, and control characters would steer the terminal.
+        let strange = self.tensors.keys().find(|name| name.chars().any(char::is_control));
+        if let Some(name) = strange {
+            bail!("has a tensor called {name:?}, which no model has; do not trust it.");
+        }
+        Ok(self)
+    }
+}
+
+/// An error that may quote the file, safe to show on a terminal.
+fn printable(error: &anyhow::Error) -> String {
+    error.to_string().chars().filter(|c| !c.is_control()).take(400).collect()
+}
+
+/// Maps a file into memory after checking that it is one.
+#[allow(unsafe_code)]
+fn map(path: &Path) -> Result<Mmap> {
+    let shown = path.display();
+    let explain = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => anyhow!("{shown} does not exist; check the path."),
+        ErrorKind::PermissionDenied => {
+            anyhow!("{shown} may not be read by this user; change its permissions.")
+        }
+        _ => anyhow!("{shown} cannot be opened ({error}); check the path."),
+    };
+    let about = fs::metadata(path).map_err(explain)?;
+    if about.is_dir() {
+        let hugging_face = path.join("config.json").exists();
+        let kind = if hugging_face { "a Hugging Face directory" } else { "a directory" };
+        bail!("{shown} is {kind}, not a checkpoint; give a .pth or .safetensors file.");
+    }
+    // Asked before opening: a pipe without a writer would block.
+    ensure!(about.is_file(), "{shown} is a device or pipe; give a .pth or .safetensors file.");
+    ensure!(about.len() > 0, "{shown} is empty; download or copy it again.");
+    let file = File::open(path).map_err(explain)?;
+    // SAFETY: read-only and private to `Checkpoint`; its documentation asks that the file stays.
+    unsafe { Mmap::map(&file) }.map_err(explain)
+}
+
+/// Errors of this function and below continue the sentence that begins with the file's name.
+fn read(bytes: &[u8]) -> Result<Contents> {
+    if bytes.starts_with(b"PK\x03\x04") {
+        return pth::read(bytes);
+    }
+    // The header's length, which is moderate, and the header.
+    if bytes.get(5..9) == Some(b"\0\0\0{") {
+        return safetensors::read(bytes);
+    }
+    if let Some((_, what)) = REFUSED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        bail!("is {what}.");
+    }
+    if looks_like_cbor(bytes) {
+        bail!("is a web-rwkv prefab (quantised); load the .pth or .st that it was made from.");
+    }
+    bail!("is not a checkpoint of a known kind; give a .pth or .safetensors file.")
+}
+
+/// First bytes of files that people try, what they are, and what to do.
+const REFUSED: &[(&[u8], &str)] = &[
+    (
+        b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9",
+        "a legacy .pth from before PyTorch 1.6; load and torch.save it again with a newer PyTorch",
+    ),
+    (b"\x80", "a bare Python pickle, not a checkpoint; write it with torch.save"),
+    (b"GGUF", "a GGUF file; load the .pth or .safetensors that it was made from"),
+    (b"fmgg", "a rwkv.cpp file; load the .pth that it was made from"),
+    (b"lmgg", "an old ggml file; load the .pth that it was made from"),
+    (b"PK", "an empty or split zip, not a checkpoint; give a .pth or .safetensors file"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run `git lfs pull`"),
+    (b"<!DOCTYPE", "a web page; the download link led to a page, not to the file"),
+    (b"<html", "a web page; the download link led to a page, not to the file"),
+];
+
+/// A CBOR map whose first key is a word, which is how a web-rwkv prefab begins.
+fn looks_like_cbor(bytes: &[u8]) -> bool {
+    let [map, key, rest @ ..] = bytes else { return false };
+    let length = usize::from(key & 0x1f);
+    matches!(map, 0xa1..=0xb7 | 0xbf)
+        && matches!(key, 0x61..=0x77)
+        && rest.get(..length).is_some_and(|word| word.iter().all(u8::is_ascii_alphanumeric))
+}

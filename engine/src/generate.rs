@@ -1,0 +1,252 @@
+//! One token after the other: read the prompt, choose, read the choice, choose again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::model::{Interrupted, Model};
+use crate::sample::{Sampler, Sampling, exempt_from_frequency};
+use crate::state::State;
+use crate::stop::Stop;
+use crate::tensor::Array;
+
+/// How to generate.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Tokens at most.
+    pub max_tokens: usize,
+    /// How a token is chosen.
+    pub sampler: Sampler,
+    /// The same seed gives the same text.
+    pub seed: u64,
+    /// Texts that end the generation; they are not part of the text.
+    pub stop: Vec<String>,
+    /// Tokens that end it: 0, the end of a document, for RWKV.
+    pub end: Vec<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_tokens: 100,
+            sampler: Sampler::default(),
+            seed: 0,
+            stop: Vec::new(),
+            end: vec![0],
+        }
+    }
+}
+
+/// One token as it comes.
+pub struct Piece<'a> {
+    /// Its number.
+    pub token: u32,
+    /// What it makes safe to show; empty while half a character or half a stop text is held back.
+    pub text: &'a str,
+    /// Natural logarithm of its probability before penalties and cuts.
+    pub logprob: f32,
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// A stop text came.
+    Stop,
+    /// As many tokens as were asked for.
+    Length,
+    /// An end token came.
+    End,
+    /// The callback said so.
+    Callback,
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+}
+
+impl Finish {
+    /// What scripts call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::End => "eos",
+            Self::Callback => "callback",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A generated text and where it leaves the model.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// The text, without the stop text that ended it.
+    pub text: String,
+    /// All tokens chosen, those of a stop text too.
+    pub tokens: Vec<u32>,
+    /// One for each token.
+    pub logprobs: Vec<f32>,
+    /// The state after all of `tokens`.
+    pub state: State,
+    /// Logits after all of `tokens`, `[V]`.
+    pub logits: Array,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Time spent choosing and reading tokens, without the prompt.
+    pub time: Duration,
+}
+
+impl Generation {
+    /// Mean of the log-probabilities; NaN where there are no tokens.
+    pub fn mean_logprob(&self) -> f64 {
+        self.logprobs.iter().map(|&x| f64::from(x)).sum::<f64>() / self.logprobs.len() as f64
+    }
+
+    /// Tokens per second, without the prompt.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.tokens.len() as f64 / self.time.as_secs_f64()
+    }
+}
+
+/// Reads `prompt` from `state` on and continues it; `each` sees every token as it comes and may
+/// say `false` to stop. The state given is not changed.
+///
+/// # Errors
+/// For an empty prompt, a state of another model, options out of range, and what `each` returns.
+/// An interrupt while the prompt is read is [`Interrupted`]; later it ends the text.
+pub fn generate(
+    model: &Model,
+    prompt: &[u32],
+    state: &State,
+    options: &Options,
+    interrupt: &AtomicBool,
+    mut each: impl FnMut(&Piece) -> Result<bool>,
+) -> Result<Generation> {
+    options.sampler.check()?;
+    let (mut logits, mut state) = model.read(prompt, state, interrupt)?;
+
+    let start = Instant::now();
+    let mut sampling = Sampling::new(options.sampler.clone(), options.seed);
+    let mut stop = Stop::new(options.stop.clone());
+    let mut decoder = model.tokenizer.decoder();
+    let (mut text, mut tokens, mut logprobs) = (String::new(), Vec::new(), Vec::new());
+    let mut finish = Finish::Length;
+    while tokens.len() < options.max_tokens {
+        if interrupt.load(Ordering::Relaxed) {
+            finish = Finish::Interrupted;
+            break;
+        }
+        let exempt = |id| exempt_from_frequency(&model.tokenizer.piece(id));
+        let choice = sampling.next(&logits.values(), exempt)?;
+        // A token chosen is a token read, so that the state stands after all of them.
+        match model.read(&[choice.token], &state, interrupt) {
+            Ok(next) => (logits, state) = next,
+            Err(error) if error.is::<Interrupted>() => {
+                finish = Finish::Interrupted;
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+        tokens.push(choice.token);
+        logprobs.push(choice.logprob);
+        let ended = options.end.contains(&choice.token);
+        let decoded = if ended { String::new() } else { decoder.push(choice.token) };
+        let (safe, stopped) = stop.push(&decoded);
+        text.push_str(&safe);
+        let piece = Piece { token: choice.token, text: &safe, logprob: choice.logprob };
+        let more = each(&piece)?;
+        if let Some(why) = why(stopped, ended, more) {
+            finish = why;
+            break;
+        }
+    }
+    if finish != Finish::Stop {
+        let (rest, stopped) = stop.push(&decoder.finish());
+        text.push_str(&rest);
+        text.push_str(&if stopped { String::new() } else { stop.finish() });
+    }
+    Ok(Generation { text, tokens, logprobs, state, logits, finish, time: start.elapsed() })
+}
+
+fn why(stopped: bool, ended: bool, more: bool) -> Option<Finish> {
+    match (stopped, ended, more) {
+        (true, ..) => Some(Finish::Stop),
+        (_, true, _) => Some(Finish::End),
+        (.., false) => Some(Finish::Callback),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device;
+
+    const GO: AtomicBool = AtomicBool::new(false);
+
+    fn toy() -> Model {
+        Model::load("toy:rwkv7", None, &device::choose("cpu").unwrap()).unwrap()
+    }
+
+    fn run(options: &Options) -> Generation {
+        let model = toy();
+        generate(&model, &[72, 105], &model.state(), options, &GO, |_| Ok(true)).unwrap()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_text() {
+        let of = |seed| run(&Options { seed, max_tokens: 20, end: vec![], ..Options::default() });
+        assert_eq!(of(1).tokens, of(1).tokens);
+        assert_ne!(of(1).tokens, of(2).tokens);
+        assert_eq!((of(1).tokens.len(), of(1).finish), (20, Finish::Length));
+    }
+
+    #[test]
+    fn the_state_stands_after_all_tokens() {
+        let model = toy();
+        let out = run(&Options { max_tokens: 5, end: vec![], ..Options::default() });
+        let all = [vec![72, 105], out.tokens.clone()].concat();
+        let (logits, state) = model.read(&all, &model.state(), &GO).unwrap();
+        assert!(state.distance(&out.state).unwrap().max_abs < 1e-5);
+        assert!(logits.max_abs_diff(&out.logits).unwrap() < 1e-4);
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        let first = run(&Options { max_tokens: 1, end: vec![], ..Options::default() });
+        let ended = run(&Options { end: first.tokens.clone(), ..Options::default() });
+        assert_eq!((ended.finish, ended.tokens.len()), (Finish::End, 1));
+        let model = toy();
+        let options = Options { end: vec![], ..Options::default() };
+        let mut seen = 0;
+        let called = generate(&model, &[1], &model.state(), &options, &GO, |_| {
+            seen += 1;
+            Ok(seen < 3)
+        });
+        let called = called.unwrap();
+        assert_eq!((called.finish, called.tokens.len()), (Finish::Callback, 3));
+    }
+
+    #[test]
+    fn an_interrupt_keeps_what_there_is() {
+        let (model, stop) = (toy(), AtomicBool::new(false));
+        let options = Options { end: vec![], ..Options::default() };
+        let out = generate(&model, &[1], &model.state(), &options, &stop, |_| {
+            stop.store(true, Ordering::Relaxed);
+            Ok(true)
+        });
+        let out = out.unwrap();
+        assert_eq!((out.finish, out.tokens.len()), (Finish::Interrupted, 1));
+        let early = generate(&model, &[1], &model.state(), &options, &stop, |_| Ok(true));
+        assert!(early.unwrap_err().is::<Interrupted>());
+    }
+
+    #[test]
+    fn an_empty_prompt_is_refused() {
+        let model = toy();
+        let options = Options::default();
+        let error = generate(&model, &[], &model.state(), &options, &GO, |_| Ok(true));
+        assert!(error.unwrap_err().to_string().contains("empty"));
+        let beyond = model.read(&[256], &model.state(), &GO).unwrap_err().to_string();
+        assert!(beyond.contains("token 256 is out of range"), "{beyond}");
+    }
+}

@@ -1,0 +1,22 @@
+//! This crate turns text into tokens, tokens into logits, logits into the next token, and back into
+//! text, and lets everything an RWKV model remembers on the way be held as a value.
+//!
+//! The path of a token: [`tokenizer`] → [`rwkv`] (with a [`state`]) → [`sample`] → [`tokenizer`];
+//! [`generate`] walks it again and again, [`chat`] in turns. [`checkpoint`] opens files,
+//! [`weights`] makes models of them, [`model`] keeps a model with its tokenizer and its device, and
+//! [`train`] changes it. Nothing here prints, parses scripts or knows of a terminal.
+
+pub mod chat;
+pub mod checkpoint;
+pub mod device;
+pub mod generate;
+pub mod layers;
+pub mod model;
+pub mod rwkv;
+pub mod sample;
+pub mod state;
+pub mod stop;
+pub mod tensor;
+pub mod tokenizer;
+pub mod train;
+pub mod weights;

@@ -1,0 +1,286 @@
+//! A model with all that is needed to use it: weights, tokenizer, device, and what to call it.
+
+mod source;
+mod toy;
+
+pub use source::embedded_names;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, bail, ensure};
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::checkpoint::{self, Dtype};
+use crate::device::Place;
+use crate::rwkv::{Rwkv, Sizes, Version};
+use crate::state::{Origin, State};
+use crate::tensor::Array;
+use crate::tokenizer::Tokenizer;
+use crate::weights::{Source, Weights};
+
+/// The work was stopped from outside; nothing is wrong and nothing is lost.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Tokens read between two looks at the interrupt; results do not depend on it.
+const STRETCH: usize = 256;
+
+/// A language model, ready to read.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Where it came from: `demo:tales`, a file name, `rwkv7 (new)`.
+    pub name: String,
+    /// The weights.
+    pub rwkv: Rwkv,
+    /// Text to tokens and back.
+    pub tokenizer: Tokenizer,
+    /// Where it lives.
+    pub place: Place,
+    /// The type its numbers had on disk.
+    pub dtype: Dtype,
+    /// What the user should know about how it was loaded.
+    pub notes: Vec<String>,
+    heads: [usize; 2],
+    layers: usize,
+}
+
+impl Model {
+    /// Loads `toy:…`, `demo:…` or a file; `tokenizer` names a vocabulary file, else one is looked
+    /// for beside the model and told by the size of the vocabulary.
+    ///
+    /// # Errors
+    /// When there is no such model, when the file cannot be read or is not a model known here.
+    pub fn load(name: &str, tokenizer: Option<&Path>, place: &Place) -> Result<Self> {
+        source::load(name, tokenizer, place)
+    }
+
+    /// A new model with the official starting values, to be trained.
+    ///
+    /// # Errors
+    /// When the sizes do not fit together.
+    pub fn fresh(version: Version, sizes: &Sizes, seed: u64, place: &Place) -> Result<Self> {
+        let named = sizes.fresh(version, seed)?;
+        let rwkv = Rwkv::load(&Weights::new(Source::Made(&named), &place.device))?;
+        let (tokenizer, note) = source::by_vocabulary(sizes.vocab_size);
+        let name = format!("{} (new)", version.name());
+        Ok(Self::new(name, rwkv, tokenizer, place, Dtype::F32, note.into_iter().collect()))
+    }
+
+    fn new(
+        name: String,
+        rwkv: Rwkv,
+        tokenizer: Tokenizer,
+        place: &Place,
+        dtype: Dtype,
+        notes: Vec<String>,
+    ) -> Self {
+        let empty = rwkv.state(1, &place.device);
+        let [_, heads, size, _] = empty.layers.first().map_or([1; 4], |l| l.wkv.dims());
+        let heads = if empty.is_v4() { [1, rwkv.dims()[1]] } else { [heads, size] };
+        let layers = empty.layers.len();
+        Self { name, rwkv, tokenizer, place: place.clone(), dtype, notes, heads, layers }
+    }
+
+    /// Number of blocks.
+    pub fn n_layer(&self) -> usize {
+        self.layers
+    }
+
+    /// Channels of the residual stream.
+    pub fn n_embd(&self) -> usize {
+        self.rwkv.dims()[1]
+    }
+
+    /// Heads of a block; 1 in RWKV-4.
+    pub fn n_head(&self) -> usize {
+        self.heads[0]
+    }
+
+    /// Channels of a head; all of them in RWKV-4.
+    pub fn head_size(&self) -> usize {
+        self.heads[1]
+    }
+
+    /// Number of tokens there are logits for.
+    pub fn vocab_size(&self) -> usize {
+        self.rwkv.dims()[0]
+    }
+
+    /// How many numbers the weights are.
+    pub fn n_params(&self) -> usize {
+        self.rwkv.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum()
+    }
+
+    /// The state before the first token.
+    pub fn state(&self) -> State {
+        self.rwkv.state(1, &self.place.device)
+    }
+
+    /// One pass (GPT mode): logits of every position, `[T, V]`, and the state after.
+    ///
+    /// # Errors
+    /// For no tokens, a token beyond the vocabulary, the state of another model, and when
+    /// `interrupt` is set, with [`Interrupted`].
+    pub fn forward(
+        &self,
+        tokens: &[u32],
+        state: &State,
+        interrupt: &AtomicBool,
+    ) -> Result<(Array, State)> {
+        let mut logits = Vec::with_capacity(tokens.len() * self.vocab_size());
+        let state = self.walk(tokens, state, interrupt, |hidden| {
+            logits.extend(Array::of(self.rwkv.logits(hidden)).values());
+        })?;
+        Ok((Array::new(&[tokens.len(), self.vocab_size()], logits)?, state))
+    }
+
+    /// Logits after the last token only, `[V]`, and the state after.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn read(
+        &self,
+        tokens: &[u32],
+        state: &State,
+        interrupt: &AtomicBool,
+    ) -> Result<(Array, State)> {
+        let mut last = None;
+        let state = self.walk(tokens, state, interrupt, |hidden| last = Some(hidden))?;
+        let Some(hidden) = last else { bail!("there is nothing to read.") };
+        let tokens = hidden.dims()[1];
+        let logits = self.rwkv.logits(hidden.narrow(1, tokens - 1, 1));
+        Ok((Array::of(logits.flatten::<1>(0, 2)), state))
+    }
+
+    fn walk(
+        &self,
+        tokens: &[u32],
+        state: &State,
+        interrupt: &AtomicBool,
+        mut each: impl FnMut(Tensor<3>),
+    ) -> Result<State> {
+        self.check(tokens)?;
+        let mut state = self.own(state)?;
+        for stretch in tokens.chunks(STRETCH) {
+            if interrupt.load(Ordering::Relaxed) {
+                return Err(Interrupted.into());
+            }
+            let ids: Vec<i32> = stretch.iter().map(|&id| id as i32).collect();
+            let data = TensorData::new(ids, [1, stretch.len()]);
+            each(self.rwkv.hidden(Tensor::<2, Int>::from_data(data, &self.place.device), &mut state));
+        }
+        Ok(state)
+    }
+
+    fn check(&self, tokens: &[u32]) -> Result<()> {
+        ensure!(!tokens.is_empty(), "the prompt is empty; give at least one token.");
+        match tokens.iter().find(|&&id| id as usize >= self.vocab_size()) {
+            None => Ok(()),
+            Some(id) => bail!(
+                "token {id} is out of range: {} knows 0 to {}.",
+                self.name,
+                self.vocab_size() - 1
+            ),
+        }
+    }
+
+    /// The state, checked to be of a model like this one, on its device.
+    fn own(&self, state: &State) -> Result<State> {
+        state.fits(&self.state())?;
+        Ok(state.to_device(&self.place.device))
+    }
+
+    /// The numbers of one tensor of the checkpoint, by its name there.
+    ///
+    /// # Errors
+    /// When there is no such tensor.
+    pub fn weights(&self, name: &str) -> Result<Array> {
+        match self.rwkv.parameters().into_iter().find(|p| p.name == name) {
+            Some(p) => Array::of(p.values).reshape(&p.shape),
+            None => bail!("{} has no tensor `{name}`; model.tensors() lists them.", self.name),
+        }
+    }
+
+    /// Names and shapes of all tensors.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        self.rwkv.parameters().into_iter().map(|p| (p.name, p.shape)).collect()
+    }
+
+    /// Writes the weights as safetensors with the names of BlinkDL's checkpoints; `dtype` is f32,
+    /// bf16 or f16.
+    ///
+    /// # Errors
+    /// When the file cannot be written; an older file of that name is then unchanged.
+    pub fn save(&self, path: &Path, dtype: Dtype) -> Result<()> {
+        let tensors = self.rwkv.parameters().into_iter();
+        let tensors: Vec<_> =
+            tensors.map(|p| (p.name, p.shape, Array::of(p.values).values())).collect();
+        let words = [("format", "pt"), ("version", self.rwkv.version().name())];
+        let words = words.map(|(key, value)| (key.to_string(), value.to_string()));
+        checkpoint::save(path, &tensors, dtype, &words.into())
+    }
+
+    /// What a state file of this model says of its origin.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            version: self.rwkv.version().name().to_string(),
+            model: self.name.clone(),
+            fingerprint: self.fingerprint(),
+        }
+    }
+
+    /// Reads a state file and checks that this model wrote it.
+    ///
+    /// # Errors
+    /// When it is not a state file, and when it is the state of another model.
+    pub fn load_state(&self, path: &Path) -> Result<State> {
+        let (state, origin) = State::load(path, &self.place.device)?;
+        let file = path.display();
+        state.fits(&self.state()).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
+        ensure!(
+            origin.fingerprint == self.fingerprint(),
+            "{file} is the state of `{}`, whose weights are not those of `{}`; a state means \
+             nothing to another model. load_state(path) without a model reads it all the same.",
+            origin.model,
+            self.name
+        );
+        Ok(state)
+    }
+
+    /// FNV-1a over the final norm, which no two trainings leave alike, and all shapes.
+    fn fingerprint(&self) -> String {
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        let mut feed = |bytes: &[u8]| {
+            for &byte in bytes {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        for p in self.rwkv.parameters() {
+            feed(p.name.as_bytes());
+            let small = p.shape.len() == 1;
+            for number in if small { Array::of(p.values).values() } else { Vec::new() } {
+                feed(&number.to_le_bytes());
+            }
+            p.shape.iter().for_each(|n| feed(&n.to_le_bytes()));
+        }
+        format!("{hash:016x}")
+    }
+}
+
+/// A vocabulary file beside a model, if there is exactly the usual one.
+fn vocabulary_beside(model: &Path) -> Option<PathBuf> {
+    let folder = model.parent()?;
+    ["tokenizer.json", "20B_tokenizer.json", "rwkv_vocab_v20230424.txt"]
+        .map(|name| folder.join(name))
+        .into_iter()
+        .find(|path| path.is_file())
+}

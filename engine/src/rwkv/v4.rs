@@ -1,0 +1,226 @@
+//! RWKV-4 "Dove" (arXiv 2305.13048).
+//!
+//! Every channel keeps a decaying average of values: `time_decay` and `time_first` (the bonus of
+//! the current token) are one number per channel. `time_mix_*` is the share of the current token.
+
+use anyhow::Result;
+use burn::module::{Module, Param};
+use burn::nn::LayerNorm;
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::{Device, Int, Tensor};
+use rwkv_kernels::wkv4;
+
+use super::fresh::{Fresh, Sizes};
+use super::shift;
+use crate::layers::{Embedding, Linear};
+use crate::state::{LayerState, State};
+use crate::weights::{Named, Weights};
+
+/// The whole model.
+#[derive(Module, Debug)]
+pub struct Rwkv4 {
+    emb: Embedding,
+    blocks: Vec<Block>,
+    ln_out: LayerNorm,
+    head: Linear,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    ln0: Option<LayerNorm>, // first block only
+    ln1: LayerNorm,
+    ln2: LayerNorm,
+    att: TimeMix,
+    ffn: ChannelMix,
+}
+
+#[derive(Module, Debug)]
+struct TimeMix {
+    time_mix_k: Param<Tensor<3>>, // time_mix_*: [1, 1, C]
+    time_mix_v: Param<Tensor<3>>,
+    time_mix_r: Param<Tensor<3>>,
+    time_decay: Param<Tensor<1>>, // [C]
+    time_first: Param<Tensor<1>>,
+    receptance: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+}
+
+#[derive(Module, Debug)]
+struct ChannelMix {
+    time_mix_k: Param<Tensor<3>>,
+    time_mix_r: Param<Tensor<3>>,
+    receptance: Linear,
+    key: Linear,
+    value: Linear,
+}
+
+impl Rwkv4 {
+    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+        let mut x = self.emb.forward(tokens);
+        for (block, state) in self.blocks.iter().zip(&mut state.layers) {
+            x = block.forward(x, state);
+        }
+        x
+    }
+
+    pub(super) fn logits(&self, x: Tensor<3>) -> Tensor<3> {
+        self.head.forward(self.ln_out.forward(x))
+    }
+
+    pub(super) fn state(&self, batch: usize, device: &Device) -> State {
+        let layer = |block: &Block| {
+            let [c] = block.att.time_decay.dims();
+            let sums = Tensor::zeros([batch, 1, 2, c], device);
+            // Below every exponent, but finite: -inf would make the first difference NaN.
+            let largest = Tensor::full([batch, 1, 1, c], -1e30, device);
+            LayerState {
+                att_x: Tensor::zeros([batch, c], device),
+                ffn_x: Tensor::zeros([batch, c], device),
+                wkv: Tensor::cat(vec![sums, largest], 2),
+            }
+        };
+        State { layers: self.blocks.iter().map(layer).collect() }
+    }
+
+    pub(super) fn dims(&self) -> [usize; 2] {
+        self.emb.dims()
+    }
+}
+
+impl Block {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+        let x = match &self.ln0 {
+            Some(ln0) => ln0.forward(x),
+            None => x,
+        };
+        let x = x.clone() + self.att.forward(self.ln1.forward(x), state);
+        x.clone() + self.ffn.forward(self.ln2.forward(x), state)
+    }
+}
+
+impl TimeMix {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+        let before = shift(&x, &mut state.att_x);
+        let dx = x - before.clone();
+        let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
+
+        let r = sigmoid(self.receptance.forward(blend(&self.time_mix_r)));
+        let k = self.key.forward(blend(&self.time_mix_k));
+        let v = self.value.forward(blend(&self.time_mix_v));
+        let w = -self.time_decay.val().exp(); // the decay is e^w
+
+        self.output.forward(r * wkv4(w, self.time_first.val(), k, v, &mut state.wkv))
+    }
+}
+
+impl ChannelMix {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+        let before = shift(&x, &mut state.ffn_x);
+        let dx = x - before.clone();
+        let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
+
+        let r = sigmoid(self.receptance.forward(blend(&self.time_mix_r)));
+        let k = relu(self.key.forward(blend(&self.time_mix_k))).square();
+        r * self.value.forward(k)
+    }
+}
+
+impl Rwkv4 {
+    pub(super) fn load(w: &Weights) -> Result<Self> {
+        let emb = w.embedding("emb")?;
+        let [vocabulary, c] = emb.dims();
+        let blocks = (0..w.count("blocks")).map(|i| Block::load(&w.at("blocks").at(i), i, c));
+        Ok(Self {
+            blocks: blocks.collect::<Result<_>>()?,
+            ln_out: w.layer_norm("ln_out", c)?,
+            head: w.linear("head", [vocabulary, c])?,
+            emb,
+        })
+    }
+}
+
+impl Block {
+    fn load(w: &Weights, layer: usize, c: usize) -> Result<Self> {
+        Ok(Self {
+            ln0: (layer == 0).then(|| w.layer_norm("ln0", c)).transpose()?,
+            ln1: w.layer_norm("ln1", c)?,
+            ln2: w.layer_norm("ln2", c)?,
+            att: TimeMix::load(&w.at("att"), c)?,
+            ffn: ChannelMix::load(&w.at("ffn"), c)?,
+        })
+    }
+}
+
+impl TimeMix {
+    fn load(w: &Weights, c: usize) -> Result<Self> {
+        Ok(Self {
+            time_mix_k: w.param("time_mix_k", [1, 1, c])?,
+            time_mix_v: w.param("time_mix_v", [1, 1, c])?,
+            time_mix_r: w.param("time_mix_r", [1, 1, c])?,
+            time_decay: w.param("time_decay", [c])?,
+            time_first: w.param("time_first", [c])?,
+            receptance: w.linear("receptance", [c, c])?,
+            key: w.linear("key", [c, c])?,
+            value: w.linear("value", [c, c])?,
+            output: w.linear("output", [c, c])?,
+        })
+    }
+}
+
+impl ChannelMix {
+    fn load(w: &Weights, c: usize) -> Result<Self> {
+        let [f, _] = w.at("key").dims("weight")?;
+        Ok(Self {
+            time_mix_k: w.param("time_mix_k", [1, 1, c])?,
+            time_mix_r: w.param("time_mix_r", [1, 1, c])?,
+            receptance: w.linear("receptance", [c, c])?,
+            key: w.linear("key", [f, c])?,
+            value: w.linear("value", [c, f])?,
+        })
+    }
+}
+
+/// Starting values of RWKV-4 for training (RWKV-LM, RWKV-v4neo): matrices that a block adds with
+/// start at zero, so that it starts as the identity.
+pub(super) fn fresh(sizes: &Sizes, seed: u64) -> Named {
+    let Sizes { n_layer, n_embd: c, vocab_size: v, dim_ffn: f, .. } = *sizes;
+    let mut new = Fresh::new(seed);
+    new.uniform("emb.weight", [v, c], 1e-4);
+    for layer in 0..n_layer {
+        let at = |name: &str| format!("blocks.{layer}.{name}");
+        let (depth, rest) = sizes.depth(layer);
+        let d = |i: usize| i as f32 / c as f32;
+        if layer == 0 {
+            new.norm(&at("ln0"), c);
+        }
+        new.norm(&at("ln1"), c);
+        new.norm(&at("ln2"), c);
+
+        let mix = [1, 1, c];
+        new.each(&at("att.time_mix_k"), mix, |i| d(i).powf(rest));
+        new.each(&at("att.time_mix_v"), mix, |i| d(i).powf(rest) + 0.3 * depth);
+        new.each(&at("att.time_mix_r"), mix, |i| d(i).powf(0.5 * rest));
+        let along = |i: usize| i as f32 / (c.max(2) - 1) as f32;
+        new.each(&at("att.time_decay"), [c], |i| {
+            -5.0 + 8.0 * along(i).powf(0.7 + 1.3 * depth)
+        });
+        new.each(&at("att.time_first"), [c], |i| {
+            0.3f32.ln() + 0.5 * ((i + 1) % 3) as f32 - 0.5
+        });
+        for name in ["receptance", "key", "output"] {
+            new.each(&at(&format!("att.{name}.weight")), [c, c], |_| 0.0);
+        }
+        new.orthogonal(&at("att.value.weight"), [c, c], 1.0);
+
+        new.each(&at("ffn.time_mix_k"), mix, |i| d(i).powf(rest));
+        new.each(&at("ffn.time_mix_r"), mix, |i| d(i).powf(rest));
+        new.orthogonal(&at("ffn.key.weight"), [f, c], (f as f32 / c as f32).max(1.0).sqrt());
+        new.each(&at("ffn.receptance.weight"), [c, c], |_| 0.0);
+        new.each(&at("ffn.value.weight"), [c, f], |_| 0.0);
+    }
+    new.norm("ln_out", c);
+    new.orthogonal("head.weight", [v, c], 0.5 * (v as f32 / c as f32).max(1.0).sqrt());
+    new.done()
+}

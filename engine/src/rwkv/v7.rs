@@ -1,0 +1,329 @@
+//! RWKV-7 "Goose" (arXiv 2503.14456), x070.
+//!
+//! The state is a matrix per head, `[value, key]`, edited by a generalised delta rule: old content
+//! is taken out under one key while new content goes in under another. Letters as in the paper and
+//! in checkpoints: `r` receptance, `w` decay, `k` key, `v` value, `a` in-context learning rate,
+//! `g` gate; `x_r` is how much of the previous token `r` reads.
+
+use anyhow::Result;
+use burn::module::{Module, Param};
+use burn::nn::{GroupNorm, LayerNorm};
+use burn::tensor::activation::{relu, sigmoid, tanh};
+use burn::tensor::{Device, Int, Tensor};
+use rwkv_kernels::wkv7;
+
+use super::fresh::{Fresh, Sizes};
+use super::{low_rank, shift};
+use crate::layers::{Embedding, Linear};
+use crate::state::{LayerState, State};
+use crate::weights::{Named, Weights};
+
+/// The whole model.
+#[derive(Module, Debug)]
+pub struct Rwkv7 {
+    emb: Embedding,
+    blocks: Vec<Block>,
+    ln_out: LayerNorm,
+    head: Linear,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    ln0: Option<LayerNorm>, // first block only
+    ln1: LayerNorm,
+    ln2: LayerNorm,
+    att: TimeMix,
+    ffn: ChannelMix,
+}
+
+#[derive(Module, Debug)]
+struct TimeMix {
+    x_r: Param<Tensor<3>>, // x_*, w0, a0, v0, k_k, k_a: [1, 1, C]
+    x_w: Param<Tensor<3>>,
+    x_k: Param<Tensor<3>>,
+    x_v: Param<Tensor<3>>,
+    x_a: Param<Tensor<3>>,
+    x_g: Param<Tensor<3>>,
+    w0: Param<Tensor<3>>,
+    w1: Param<Tensor<2>>, // *1: [C, D]
+    w2: Param<Tensor<2>>, // *2: [D, C]
+    a0: Param<Tensor<3>>,
+    a1: Param<Tensor<2>>,
+    a2: Param<Tensor<2>>,
+    v0: Option<Param<Tensor<3>>>, // unused in the first block, where some files have none
+    v1: Option<Param<Tensor<2>>>,
+    v2: Option<Param<Tensor<2>>>,
+    g1: Param<Tensor<2>>,
+    g2: Param<Tensor<2>>,
+    k_k: Param<Tensor<3>>,
+    k_a: Param<Tensor<3>>,
+    r_k: Param<Tensor<2>>, // [H, N]
+    receptance: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    ln_x: GroupNorm,
+}
+
+#[derive(Module, Debug)]
+struct ChannelMix {
+    x_k: Param<Tensor<3>>,
+    key: Linear,
+    value: Linear,
+}
+
+impl Rwkv7 {
+    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+        let mut x = self.emb.forward(tokens);
+        let mut v_first = None;
+        for (block, state) in self.blocks.iter().zip(&mut state.layers) {
+            x = block.forward(x, &mut v_first, state);
+        }
+        x
+    }
+
+    pub(super) fn logits(&self, x: Tensor<3>) -> Tensor<3> {
+        self.head.forward(self.ln_out.forward(x))
+    }
+
+    pub(super) fn state(&self, batch: usize, device: &Device) -> State {
+        let layer = |block: &Block| {
+            let [h, n] = block.att.r_k.dims();
+            LayerState {
+                att_x: Tensor::zeros([batch, h * n], device),
+                ffn_x: Tensor::zeros([batch, h * n], device),
+                wkv: Tensor::zeros([batch, h, n, n], device),
+            }
+        };
+        State { layers: self.blocks.iter().map(layer).collect() }
+    }
+
+    pub(super) fn dims(&self) -> [usize; 2] {
+        self.emb.dims()
+    }
+}
+
+impl Block {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        v_first: &mut Option<Tensor<4>>,
+        state: &mut LayerState,
+    ) -> Tensor<3> {
+        let x = match &self.ln0 {
+            Some(ln0) => ln0.forward(x),
+            None => x,
+        };
+        let x = x.clone() + self.att.forward(self.ln1.forward(x), v_first, state);
+        x.clone() + self.ffn.forward(self.ln2.forward(x), state)
+    }
+}
+
+impl TimeMix {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        v_first: &mut Option<Tensor<4>>,
+        state: &mut LayerState,
+    ) -> Tensor<3> {
+        let [b, t, c] = x.dims();
+        let [h, n] = self.r_k.dims();
+        let heads = |x: Tensor<3>| x.reshape([b, t, h, n]);
+
+        // Each projection reads its own blend of this token and the one before.
+        let dx = shift(&x, &mut state.att_x) - x.clone();
+        let blend = |mu: &Param<Tensor<3>>| x.clone() + dx.clone() * mu.val();
+
+        let r = heads(self.receptance.forward(blend(&self.x_r)));
+        let k = self.key.forward(blend(&self.x_k));
+        let x_v = blend(&self.x_v);
+        let v = self.lend(heads(self.value.forward(x_v.clone())), x_v, v_first);
+        let d = low_rank(blend(&self.x_w), &self.w1, tanh, &self.w2) + self.w0.val();
+        let w = heads((sigmoid(d) * -(-0.5f64).exp()).exp()); // in (0.545, 1)
+        let a = sigmoid(low_rank(blend(&self.x_a), &self.a1, |x| x, &self.a2) + self.a0.val());
+        let g = low_rank(blend(&self.x_g), &self.g1, sigmoid, &self.g2);
+
+        // The key under which old content is taken out, and the key under which new goes in.
+        let removal = unit(heads(k.clone() * self.k_k.val()));
+        let k = heads(k * ((a.clone() - 1) * self.k_a.val() + 1));
+        let a = removal.clone() * heads(a);
+
+        let y = wkv7(r.clone(), w, k.clone(), v.clone(), -removal, a, &mut state.wkv);
+        let y = self.ln_x.forward(y.reshape([b * t, c])).reshape([b, t, h, n]);
+
+        let bonus = (r * k * self.r_k.val().unsqueeze()).sum_dim(3) * v;
+        self.output.forward((y + bonus).reshape([b, t, c]) * g)
+    }
+
+    /// Later blocks borrow from the values of the first one, which lends them unmixed.
+    fn lend(&self, v: Tensor<4>, x_v: Tensor<3>, v_first: &mut Option<Tensor<4>>) -> Tensor<4> {
+        let shape = v.dims();
+        match (v_first, &self.v0, &self.v1, &self.v2) {
+            (Some(first), Some(v0), Some(v1), Some(v2)) => {
+                let share = sigmoid(low_rank(x_v, v1, |x| x, v2) + v0.val()).reshape(shape);
+                v.clone() + (first.clone() - v) * share
+            }
+            (first, ..) => first.insert(v).clone(),
+        }
+    }
+}
+
+impl ChannelMix {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+        let dx = shift(&x, &mut state.ffn_x) - x.clone();
+        let k = self.key.forward(x + dx * self.x_k.val());
+        self.value.forward(relu(k).square())
+    }
+}
+
+/// `x / ‖x‖` over the last axis.
+fn unit(x: Tensor<4>) -> Tensor<4> {
+    let norm = x.clone().square().sum_dim(3).sqrt();
+    x / norm.clamp_min(1e-12)
+}
+
+impl Rwkv7 {
+    pub(super) fn load(w: &Weights) -> Result<Self> {
+        let emb = w.embedding("emb")?;
+        let [vocabulary, c] = emb.dims();
+        let blocks = (0..w.count("blocks")).map(|i| Block::load(&w.at("blocks").at(i), i, c));
+        Ok(Self {
+            blocks: blocks.collect::<Result<_>>()?,
+            ln_out: w.layer_norm("ln_out", c)?,
+            head: w.linear("head", [vocabulary, c])?,
+            emb,
+        })
+    }
+}
+
+impl Block {
+    fn load(w: &Weights, layer: usize, c: usize) -> Result<Self> {
+        Ok(Self {
+            ln0: (layer == 0).then(|| w.layer_norm("ln0", c)).transpose()?,
+            ln1: w.layer_norm("ln1", c)?,
+            ln2: w.layer_norm("ln2", c)?,
+            att: TimeMix::load(&w.at("att"), layer, c)?,
+            ffn: ChannelMix::load(&w.at("ffn"), c)?,
+        })
+    }
+}
+
+impl TimeMix {
+    fn load(w: &Weights, layer: usize, c: usize) -> Result<Self> {
+        let [h, n] = w.dims("r_k")?;
+        anyhow::ensure!(h * n == c, "{h} heads of {n} channels do not make {c} channels.");
+        let rank = |name: &str| Ok::<_, anyhow::Error>(w.dims::<2>(name)?[1]);
+        let (dw, da, dg) = (rank("w1")?, rank("a1")?, rank("g1")?);
+        // Only the first block may go without.
+        let lends = layer == 0 && !w.has("v1");
+        let dv = if lends { 0 } else { rank("v1")? };
+        Ok(Self {
+            x_r: w.param("x_r", [1, 1, c])?,
+            x_w: w.param("x_w", [1, 1, c])?,
+            x_k: w.param("x_k", [1, 1, c])?,
+            x_v: w.param("x_v", [1, 1, c])?,
+            x_a: w.param("x_a", [1, 1, c])?,
+            x_g: w.param("x_g", [1, 1, c])?,
+            w0: w.param("w0", [1, 1, c])?,
+            w1: w.param("w1", [c, dw])?,
+            w2: w.param("w2", [dw, c])?,
+            a0: w.param("a0", [1, 1, c])?,
+            a1: w.param("a1", [c, da])?,
+            a2: w.param("a2", [da, c])?,
+            v0: (!lends).then(|| w.param("v0", [1, 1, c])).transpose()?,
+            v1: (!lends).then(|| w.param("v1", [c, dv])).transpose()?,
+            v2: (!lends).then(|| w.param("v2", [dv, c])).transpose()?,
+            g1: w.param("g1", [c, dg])?,
+            g2: w.param("g2", [dg, c])?,
+            k_k: w.param("k_k", [1, 1, c])?,
+            k_a: w.param("k_a", [1, 1, c])?,
+            r_k: w.param("r_k", [h, n])?,
+            receptance: w.linear("receptance", [c, c])?,
+            key: w.linear("key", [c, c])?,
+            value: w.linear("value", [c, c])?,
+            output: w.linear("output", [c, c])?,
+            ln_x: w.head_norm("ln_x", h, c)?,
+        })
+    }
+}
+
+impl ChannelMix {
+    fn load(w: &Weights, c: usize) -> Result<Self> {
+        let [f, _] = w.at("key").dims("weight")?;
+        Ok(Self {
+            x_k: w.param("x_k", [1, 1, c])?,
+            key: w.linear("key", [f, c])?,
+            value: w.linear("value", [c, f])?,
+        })
+    }
+}
+
+/// Starting values of RWKV-7 for training (RWKV-LM, RWKV-v5/src/model.py, `x070`).
+pub(super) fn fresh(sizes: &Sizes, seed: u64) -> Named {
+    let Sizes { n_layer, n_embd: c, vocab_size: v, dim_ffn: f, .. } = *sizes;
+    let mut new = Fresh::new(seed);
+    new.uniform("emb.weight", [v, c], 1e-4);
+    for layer in 0..n_layer {
+        let at = |name: &str| format!("blocks.{layer}.{name}");
+        if layer == 0 {
+            new.norm(&at("ln0"), c);
+        }
+        new.norm(&at("ln1"), c);
+        new.norm(&at("ln2"), c);
+        fresh_time_mix(&mut new, sizes, layer);
+
+        let (_, rest) = sizes.depth(layer);
+        new.each(&at("ffn.x_k"), [1, 1, c], |i| 1.0 - (i as f32 / c as f32).powf(rest.powi(4)));
+        new.orthogonal(&at("ffn.key.weight"), [f, c], 1.0);
+        new.each(&at("ffn.value.weight"), [c, f], |_| 0.0);
+    }
+    new.norm("ln_out", c);
+    let gain = if v > c { 0.5 * (v as f32 / c as f32).sqrt() } else { 0.5 };
+    new.orthogonal("head.weight", [v, c], gain);
+    new.done()
+}
+
+fn fresh_time_mix(new: &mut Fresh, sizes: &Sizes, layer: usize) {
+    let Sizes { n_layer, n_embd: c, head_size: n, .. } = *sizes;
+    let at = |name: &str| format!("blocks.{layer}.att.{name}");
+    let (depth, rest) = sizes.depth(layer);
+    let vector = [1, 1, c];
+    for (name, power) in [("r", 0.2), ("w", 0.9), ("k", 0.7), ("v", 0.7), ("a", 0.9), ("g", 0.2)] {
+        let name = at(&format!("x_{name}"));
+        new.each(&name, vector, |i| 1.0 - (i as f32 / c as f32).powf(power * rest));
+    }
+
+    let along = |i: usize| i as f32 / (c.max(2) - 1) as f32; // 0 … 1 over the channels
+    let linear = |i: usize| along(i) - 0.5;
+    let zigzag = |i: usize| {
+        let half = (n.max(2) - 1) as f32 / 2.0;
+        let z = ((i % n) as f32 - half) / half;
+        z * z.abs()
+    };
+    new.each(&at("w0"), vector, |i| {
+        -6.0 + 6.0 * along(i).powf(1.0 + depth.powf(0.3)) + 0.5 + 2.5 * zigzag(i)
+    });
+    new.each(&at("a0"), vector, |i| -0.19 + 0.3 * zigzag(i) + 0.4 * linear(i));
+    new.each(&at("k_k"), vector, |i| 0.71 - 0.1 * linear(i));
+    new.each(&at("k_a"), vector, |_| 1.02);
+    new.each(&at("r_k"), [c / n, n], |_| -0.04);
+    if layer > 0 {
+        new.each(&at("v0"), vector, |i| 0.73 - 0.4 * linear(i));
+    }
+    for (letter, rank) in sizes.ranks() {
+        if letter == "v" && layer == 0 {
+            continue; // nobody to borrow from
+        }
+        new.each(&at(&format!("{letter}1")), [c, rank], |_| 0.0);
+        let gain = 0.1 * (rank as f32 / c as f32).max(1.0).sqrt();
+        new.orthogonal(&at(&format!("{letter}2")), [rank, c], gain);
+    }
+
+    new.orthogonal(&at("receptance.weight"), [c, c], 1.0);
+    new.orthogonal(&at("key.weight"), [c, c], 0.1);
+    new.orthogonal(&at("value.weight"), [c, c], 1.0);
+    new.each(&at("output.weight"), [c, c], |_| 0.0);
+    let scale = ((1 + layer) as f32 / n_layer as f32).powf(0.7);
+    new.each(&at("ln_x.weight"), [c], |_| scale);
+    new.each(&at("ln_x.bias"), [c], |_| 0.0);
+}

@@ -1,0 +1,241 @@
+//! Named tensors on their way into a model: every shape is checked before it is used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use anyhow::{Context, Result, bail, ensure};
+use burn::module::Param;
+use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::checkpoint::Checkpoint;
+use crate::layers::{Embedding, Linear};
+
+/// Tensors by name, each with its shape and its numbers row after row.
+pub type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// Where tensors come from.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// A file.
+    Checkpoint(&'a Checkpoint),
+    /// Numbers just made, as for a fresh model.
+    Made(&'a Named),
+}
+
+/// Named tensors, seen from one place in the name tree: `weights.at("blocks").at(0).at("att")`.
+#[derive(Clone)]
+pub struct Weights<'a> {
+    source: Source<'a>,
+    device: &'a Device,
+    prefix: String,
+}
+
+impl<'a> Weights<'a> {
+    /// All tensors of a source, to be placed on `device`.
+    pub fn new(source: Source<'a>, device: &'a Device) -> Self {
+        Self { source, device, prefix: String::new() }
+    }
+
+    /// One step down the name tree.
+    pub fn at(&self, name: impl Display) -> Self {
+        Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
+    }
+
+    /// All names of the source, from the root.
+    pub fn names(&self) -> BTreeSet<&'a str> {
+        match self.source {
+            Source::Checkpoint(file) => file.names().collect(),
+            Source::Made(map) => map.keys().map(String::as_str).collect(),
+        }
+    }
+
+    /// How many numbered children `name.0`, `name.1`, … there are.
+    pub fn count(&self, name: &str) -> usize {
+        let names = self.names();
+        let child = |i: &usize| {
+            let prefix = self.at(name).at(i).prefix;
+            names.range(prefix.as_str()..).next().is_some_and(|n| n.starts_with(&prefix))
+        };
+        (0..).take_while(child).count()
+    }
+
+    /// Whether there is a tensor of this name here.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().contains(format!("{}{name}", self.prefix).as_str())
+    }
+
+    /// The sizes of a tensor of `D` axes.
+    ///
+    /// # Errors
+    /// When there is no such tensor or when it has another number of axes.
+    pub fn dims<const D: usize>(&self, name: &str) -> Result<[usize; D]> {
+        let shape = self.shape(name)?;
+        let place = || format!("`{}{name}` of {}", self.prefix, self.origin());
+        match without_ones(&shape, D) {
+            Some(shape) => Ok(shape.try_into().expect("padded to D axes")),
+            None => bail!("{} has shape {shape:?}; {D} axes are expected there.", place()),
+        }
+    }
+
+    /// A tensor of the given shape; axes of size 1 may be missing or more in the file.
+    ///
+    /// # Errors
+    /// When it is missing, shaped otherwise, or holds numbers that are not finite.
+    pub fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<D>> {
+        let full = format!("{}{name}", self.prefix);
+        let found = self.shape(name)?;
+        let bare = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        ensure!(
+            bare(&found) == bare(&shape),
+            "`{full}` of {} has shape {found:?}, but {shape:?} fits the rest of the model.",
+            self.origin()
+        );
+        let values = match self.source {
+            Source::Checkpoint(file) => file.values(&full)?,
+            Source::Made(map) => map[&full].1.clone(),
+        };
+        ensure!(
+            values.iter().all(|x| x.is_finite()),
+            "`{full}` of {} holds infinities or NaN; the file is damaged or its training diverged.",
+            self.origin()
+        );
+        Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
+    }
+
+    /// A trainable tensor; see [`Weights::tensor`].
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn param<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>> {
+        Ok(Param::from_tensor(self.tensor(name, shape)?))
+    }
+
+    /// [`Weights::param`], or none where the file has no such tensor.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn optional<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Option<Param<Tensor<D>>>> {
+        self.has(name).then(|| self.param(name, shape)).transpose()
+    }
+
+    /// A projection `name.weight` of shape `[out, in]`.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn linear(&self, name: &str, shape: [usize; 2]) -> Result<Linear> {
+        Ok(Linear::new(self.at(name).param("weight", shape)?))
+    }
+
+    /// The table `name.weight` of shape `[V, C]`.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn embedding(&self, name: &str) -> Result<Embedding> {
+        let at = self.at(name);
+        Ok(Embedding::new(at.param("weight", at.dims::<2>("weight")?)?))
+    }
+
+    /// `name.weight` and `name.bias` over `channels`, ε = 1e-5.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn layer_norm(&self, name: &str, channels: usize) -> Result<LayerNorm> {
+        let mut norm = LayerNormConfig::new(channels).with_epsilon(1e-5).init(self.device);
+        norm.gamma = self.at(name).param("weight", [channels])?;
+        norm.beta = Some(self.at(name).param("bias", [channels])?);
+        Ok(norm)
+    }
+
+    /// `name.weight` and `name.bias` over `channels`, normalised in groups of one head each.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn head_norm(&self, name: &str, heads: usize, channels: usize) -> Result<GroupNorm> {
+        Ok(GroupNorm {
+            num_groups: heads,
+            num_channels: channels,
+            gamma: Some(self.at(name).param("weight", [channels])?),
+            beta: Some(self.at(name).param("bias", [channels])?),
+            epsilon: 64e-5, // 1e-5 · 8²: the training code divides by 8 first, for any head size
+            affine: true,
+        })
+    }
+
+    fn shape(&self, name: &str) -> Result<Vec<usize>> {
+        let full = format!("{}{name}", self.prefix);
+        let shape = match self.source {
+            Source::Checkpoint(file) => file.shape(&full).map(<[usize]>::to_vec),
+            Source::Made(map) => map.get(&full).map(|(shape, _)| shape.clone()),
+        };
+        shape.with_context(|| {
+            format!("{} has no tensor `{full}`; the file is not complete.", self.origin())
+        })
+    }
+
+    fn origin(&self) -> &str {
+        match self.source {
+            Source::Checkpoint(file) => file.source(),
+            Source::Made(_) => "the new model",
+        }
+    }
+}
+
+/// The shape with exactly `rank` axes, by taking away or putting in front axes of size 1.
+fn without_ones(shape: &[usize], rank: usize) -> Option<Vec<usize>> {
+    let mut shape = shape.to_vec();
+    while shape.len() > rank {
+        let one = shape.iter().position(|&n| n == 1)?;
+        shape.remove(one);
+    }
+    while shape.len() < rank {
+        shape.insert(0, 1);
+    }
+    Some(shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(shape: &[usize]) -> Named {
+        let size = shape.iter().product();
+        BTreeMap::from([("a.0.x".to_string(), (shape.to_vec(), vec![0.5; size]))])
+    }
+
+    #[test]
+    fn axes_of_size_one_come_and_go() {
+        let (device, named) = (Device::flex(), made(&[1, 1, 3]));
+        let weights = Weights::new(Source::Made(&named), &device).at("a").at(0);
+        assert_eq!(weights.tensor("x", [3]).unwrap().dims(), [3]);
+        assert_eq!(weights.tensor("x", [1, 1, 3]).unwrap().dims(), [1, 1, 3]);
+        assert_eq!(weights.dims::<1>("x").unwrap(), [3]);
+        assert!(weights.tensor("x", [1, 2]).unwrap_err().to_string().contains("[1, 1, 3]"));
+    }
+
+    #[test]
+    fn a_missing_tensor_is_named() {
+        let (device, named) = (Device::flex(), made(&[3]));
+        let weights = Weights::new(Source::Made(&named), &device);
+        let error = weights.at("a").at(1).tensor("x", [3]).unwrap_err().to_string();
+        assert!(error.contains("`a.1.x`"), "{error}");
+        assert_eq!(weights.count("a"), 1);
+        assert_eq!(weights.count("b"), 0);
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_refused() {
+        let device = Device::flex();
+        let named = Named::from([("x".to_string(), (vec![2], vec![1.0, f32::NAN]))]);
+        let error = Weights::new(Source::Made(&named), &device).tensor("x", [2]).unwrap_err();
+        assert!(error.to_string().contains("NaN"), "{error}");
+    }
+}

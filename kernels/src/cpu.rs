@@ -1,0 +1,3 @@
+//! Recurrences written as loops for the CPU: plain slices in, plain vectors out.
+
+pub mod wkv7;

@@ -1,0 +1,16 @@
+//! The wkv recurrences: the only part of RWKV that is not a matrix product.
+//!
+//! Each function turns what a block wants to read and write (`r w k v …`, many tokens or one) and
+//! the state before into what it reads and the state after. The plain versions are written with
+//! ordinary tensor operations and are the definition; a fused version must agree with its plain
+//! one, forwards and backwards. Models, weights and devices are none of this crate's business.
+//!
+//! `B` batch, `T` tokens, `C` channels, `H` heads, `N` channels of one head, `C = H·N`.
+
+mod cpu;
+mod fused;
+mod wkv4;
+mod wkv7;
+
+pub use wkv4::wkv4;
+pub use wkv7::{wkv7, wkv7_plain};

@@ -1,0 +1,134 @@
+//! What can be said on the command line.
+
+use clap::{Args, ColorChoice, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  rwkv                               open the prompt with a small demo model
+  rwkv chat world.safetensors        talk to a model
+  rwkv run study.rhai -- 3 fast      run a script; args(0, ..) is \"3\"
+  rwkv -e '1 + 2'                    evaluate one input and show its value
+  echo '> hello' | rwkv              feed the prompt from a pipe
+  rwkv help load_model               read the manual of a function\
+";
+
+const LAYOUT: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// RWKV language models at a prompt and in scripts.
+#[derive(Debug, Parser)]
+#[command(name = "rwkv", version, before_help = EXAMPLES, help_template = LAYOUT)]
+#[command(disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do; without it the prompt opens.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+    /// Evaluate CODE, show its value and leave.
+    #[arg(short = 'e', long = "evaluate", value_name = "CODE")]
+    pub code: Option<String>,
+    /// What holds for every task.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Options of every task.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Where models run: auto, cpu, ndarray, cuda or cuda:N.
+    #[arg(long, global = true, default_value = "cpu", value_parser = device)]
+    pub device: String,
+    /// Seed of every random choice; without it the clock decides.
+    #[arg(long, global = true, value_name = "N")]
+    pub seed: Option<u64>,
+    /// When to use colour; `auto` looks at the terminal, NO_COLOR and CLICOLOR.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+    /// For screen readers: no colour, no drawing, numbers instead of plots.
+    #[arg(long, global = true)]
+    pub plain: bool,
+}
+
+/// What `rwkv` can do besides opening the prompt.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Run a script.
+    Run(Run),
+    /// Open the prompt and talk to a model.
+    Chat {
+        /// A checkpoint, or a demo such as demo:tales.
+        model: Option<String>,
+    },
+    /// Write rwkv.d.rhai, the definitions for editors, to stdout.
+    Definitions,
+    /// Read the manual: of a function, a type, a module or a topic.
+    Help {
+        /// For example load_model; without it the topics are listed.
+        topic: Option<String>,
+    },
+}
+
+/// Arguments of `rwkv run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The script; - reads it from stdin.
+    #[arg(required_unless_present = "code")]
+    pub file: Option<String>,
+    /// Run CODE instead of a file and show its value.
+    #[arg(short = 'e', long = "evaluate", value_name = "CODE")]
+    pub code: Option<String>,
+    /// Compile only; the exit code says whether the script is well formed.
+    #[arg(long)]
+    pub check: bool,
+    /// What args(i, default) reads in the script.
+    #[arg(trailing_var_arg = true)]
+    pub args: Vec<String>,
+}
+
+impl Run {
+    /// The arguments of the script: with `-e` there is no file, so the first word counts too.
+    pub fn script_args(&self) -> Vec<String> {
+        let first = self.file.iter().filter(|_| self.code.is_some());
+        first.chain(&self.args).cloned().collect()
+    }
+}
+
+fn device(text: &str) -> Result<String, String> {
+    let number = text.strip_prefix("cuda:").map(|index| index.parse::<usize>().is_ok());
+    if number.unwrap_or(matches!(text, "auto" | "cpu" | "ndarray" | "cuda")) {
+        return Ok(text.to_owned());
+    }
+    Err("choose auto, cpu, ndarray, cuda or cuda:N".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn devices_are_checked_before_anything_runs() {
+        for good in ["auto", "cpu", "ndarray", "cuda", "cuda:1"] {
+            assert_eq!(device(good).unwrap(), good);
+        }
+        for bad in ["", "gpu", "cuda:", "cuda:x", "cpu:0"] {
+            assert!(device(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn script_arguments_come_with_and_without_dashes() {
+        for line in [
+            &["rwkv", "run", "f.rhai", "a", "--b"][..],
+            &["rwkv", "run", "f.rhai", "--", "a", "--b"],
+            &["rwkv", "run", "-e", "1", "a", "--", "--b"],
+        ] {
+            let Some(Task::Run(run)) = Arguments::parse_from(line).task else { panic!("{line:?}") };
+            assert_eq!(run.script_args(), ["a", "--b"], "{line:?}");
+        }
+    }
+}

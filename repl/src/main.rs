@@ -1,0 +1,5 @@
+//! The program `rwkv`.
+
+fn main() -> std::process::ExitCode {
+    rwkv_repl::main()
+}

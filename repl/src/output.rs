@@ -1,0 +1,99 @@
+//! The one way out: results to stdout, the rest to stderr, each on its own lines.
+
+use crate::term::Screen;
+use crate::tty::Tty;
+use rwkv_scripting::{Failure, Output, View};
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Write};
+
+/// Exit code after the reader of our output went away.
+const BROKEN_PIPE: i32 = 141;
+
+/// Writes for the whole program. A closed pipe ends the program quietly with 141.
+pub struct Writer {
+    out: Screen,
+    err: Screen,
+    tty: Tty,
+    /// Whether stdout stands inside a line of model text.
+    inside: Cell<bool>,
+}
+
+impl Writer {
+    /// A writer for two screens; `tty` is restored before a broken pipe ends the program.
+    pub fn new(out: Screen, err: Screen, tty: Tty) -> Self {
+        Self { out, err, tty, inside: Cell::new(false) }
+    }
+
+    /// What stdout can show.
+    pub fn screen(&self) -> Screen {
+        self.out
+    }
+
+    /// Takes what a session says.
+    pub fn send(&self, output: Output) {
+        match output {
+            Output::Print(line) => self.line(line),
+            Output::Stream(piece) => self.stream(piece),
+            Output::View(view) => self.view(view),
+            Output::Note(text) => self.note(text),
+        }
+    }
+
+    /// One line, or several, to stdout.
+    pub fn line(&self, text: &str) {
+        self.fresh_line();
+        self.write(&format!("{text}\n"));
+    }
+
+    /// Text to stdout as it is.
+    pub fn raw(&self, text: &str) {
+        self.write(text);
+    }
+
+    /// A value to stdout.
+    pub fn view(&self, view: &View) {
+        let text = view.draw(&self.out.canvas());
+        if !text.is_empty() {
+            self.line(&text);
+        }
+    }
+
+    /// A line to stderr.
+    pub fn note(&self, text: &str) {
+        if self.out.terminal {
+            self.fresh_line();
+        }
+        // Without stderr there is nobody left to tell.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// What went wrong, to stderr.
+    pub fn failure(&self, failure: &Failure) {
+        self.note(&failure.draw(&self.err.canvas()));
+    }
+
+    /// Ends a line of model text that was left open.
+    pub fn fresh_line(&self) {
+        if self.inside.replace(false) {
+            self.write("\n");
+        }
+    }
+
+    /// A session passes no control characters on, so the piece cannot command the terminal.
+    fn stream(&self, piece: &str) {
+        if !piece.is_empty() {
+            self.inside.set(!piece.ends_with('\n'));
+            self.write(piece);
+        }
+    }
+
+    fn write(&self, text: &str) {
+        let mut out = io::stdout().lock();
+        let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) else { return };
+        if error.kind() == ErrorKind::BrokenPipe {
+            self.tty.exit(BROKEN_PIPE);
+        }
+        let _ = writeln!(io::stderr().lock(), "error: stdout takes no more text: {error}.");
+        self.tty.exit(1);
+    }
+}

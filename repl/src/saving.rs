@@ -1,0 +1,227 @@
+//! A session written down as a script that does the same again.
+
+use std::collections::HashSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The successful inputs of a session.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// What the prompt loads before the first input.
+    pub prelude: String,
+    inputs: Vec<Input>,
+    seed: u64,
+    device: String,
+    /// Files that this session wrote and may write again.
+    written: HashSet<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Input {
+    /// What stands before the value; empty if the input is the value alone.
+    before: String,
+    /// The expression whose value was shown.
+    value: Option<String>,
+}
+
+impl Record {
+    /// An empty record of a session with this seed and device.
+    pub fn new(seed: u64, device: &str) -> Self {
+        Self { seed, device: device.to_owned(), ..Self::default() }
+    }
+
+    /// Adds an input that succeeded, and whether its value was shown; `compiles` tells where the
+    /// value begins.
+    pub fn add(&mut self, code: &str, shown: bool, compiles: &dyn Fn(&str) -> bool) {
+        let parts = shown.then(|| split(code, compiles)).flatten();
+        self.inputs.push(match parts {
+            Some((before, value)) => Input { before, value: Some(value) },
+            None => Input { before: code.to_owned(), value: None },
+        });
+    }
+
+    /// Number of inputs.
+    pub fn len(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// The statement that sets the seed.
+    pub fn seeding(&self) -> String {
+        format!("seed({});", self.seed)
+    }
+
+    /// The script.
+    pub fn script(&self) -> String {
+        let (version, seed, device) = (env!("CARGO_PKG_VERSION"), self.seed, &self.device);
+        let mut text = format!(
+            "#!/usr/bin/env -S rwkv run\n\
+             //! A session of rwkv-lab {version}, seed {seed}, device {device}.\n\n"
+        );
+        if self.needs_prelude() {
+            text += &format!("{}\n", self.prelude);
+        }
+        text += &format!("{}\n", self.seeding());
+        let ans = self.names().any(|name| name == "ans");
+        for input in &self.inputs {
+            text += &input.text(ans);
+        }
+        text
+    }
+
+    /// Writes the script beside `path` and moves it there; `replace` allows a file that this
+    /// session did not write.
+    ///
+    /// # Errors
+    /// When there is such a file, or the folder takes no new one.
+    pub fn save(&mut self, path: &Path, replace: bool) -> io::Result<()> {
+        if path.exists() && !replace && !self.written.contains(path) {
+            return Err(io::Error::other("it exists and is not from this session"));
+        }
+        let beside = path.with_added_extension(format!("{}.new", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
+        let done =
+            file.write_all(self.script().as_bytes()).and_then(|()| fs::rename(&beside, path));
+        match done {
+            Ok(()) => self.written.insert(path.to_owned()),
+            Err(_) => fs::remove_file(&beside).is_ok(),
+        };
+        done
+    }
+
+    /// The prelude counts unless the first input that names its variables sets them anew.
+    fn needs_prelude(&self) -> bool {
+        let mut inputs = self.inputs.iter();
+        let first = inputs.find(|input| input.names().any(|name| matches!(name, "model" | "chat")));
+        first.is_some_and(|input| !input.before.trim_start().starts_with("let model"))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().flat_map(Input::names)
+    }
+}
+
+impl Input {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let texts = [Some(self.before.as_str()), self.value.as_deref()];
+        texts.into_iter().flatten().flat_map(words)
+    }
+
+    /// The input as statements; `ans` keeps the value where later inputs ask for it.
+    fn text(&self, ans: bool) -> String {
+        let mut text = String::new();
+        if !self.before.is_empty() {
+            text += &format!("{}{}\n", self.before, end(&self.before));
+        }
+        match &self.value {
+            Some(value) if ans => text += &format!("let ans = {};\nshow(ans);\n", lines(value)),
+            Some(value) => text += &format!("show({});\n", lines(value)),
+            None => {}
+        }
+        text
+    }
+}
+
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+/// What closes the last statement; after a comment it needs a line of its own.
+fn end(code: &str) -> &'static str {
+    match code.lines().last() {
+        Some(line) if line.contains("//") => "\n;",
+        Some(line) if line.ends_with(';') => "",
+        _ => ";",
+    }
+}
+
+/// An expression between brackets; one with a comment gets its own lines.
+fn lines(value: &str) -> String {
+    if value.contains("//") { format!("\n{value}\n") } else { value.to_owned() }
+}
+
+/// Splits code into the statements before its last value and that value.
+fn split(code: &str, compiles: &dyn Fn(&str) -> bool) -> Option<(String, String)> {
+    let ends = code.match_indices([';', '}', '\n']).map(|(at, end)| at + end.len());
+    let cuts = std::iter::once(0).chain(ends);
+    let mut parts = cuts.map(|cut| (code[..cut].trim(), code[cut..].trim()));
+    let found = parts.find(|(before, value)| {
+        !value.is_empty() && compiles(before) && compiles(&format!("show({})", lines(value)))
+    });
+    found.map(|(before, value)| (before.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Balanced brackets and no statement between them: enough of a compiler for these tests.
+    fn compiles(code: &str) -> bool {
+        let open = code.matches(['(', '{']).count();
+        let inside = code.strip_prefix("show(").and_then(|rest| rest.strip_suffix(')'));
+        let statement = inside.is_some_and(|value| value.contains(';') || value.contains("fn "));
+        open == code.matches([')', '}']).count() && code.matches('"').count() % 2 == 0 && !statement
+    }
+
+    fn record(inputs: &[(&str, bool)]) -> Record {
+        let mut record = Record::new(7, "cpu");
+        record.prelude = "let model = load_model(\"demo:tales\");".to_owned();
+        inputs.iter().for_each(|(code, shown)| record.add(code, *shown, &compiles));
+        record
+    }
+
+    fn body(inputs: &[(&str, bool)]) -> String {
+        let script = record(inputs).script();
+        script.split_once("seed(7);\n").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn shown_values_are_shown_again() {
+        for (code, shown, text) in [
+            ("let a = 1", false, "let a = 1;\n"),
+            ("f(2);", false, "f(2);\n"),
+            ("fn f(x) { x }", false, "fn f(x) { x };\n"),
+            ("let m = #{ a: 1 }", false, "let m = #{ a: 1 };\n"),
+            ("1 + 2", true, "show(1 + 2);\n"),
+            ("1 + 2 // three", true, "show(\n1 + 2 // three\n);\n"),
+            ("let a = \"x;y\"; a", true, "let a = \"x;y\";\nshow(a);\n"),
+            ("fn f(x) { x } f(3)", true, "fn f(x) { x };\nshow(f(3));\n"),
+            ("let b = 2 // two", false, "let b = 2 // two\n;\n"),
+        ] {
+            assert_eq!(body(&[(code, shown)]), text, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_last_value_is_kept_only_if_asked_for() {
+        let text = body(&[("1 + 2", true), ("ans * 2", true)]);
+        assert_eq!(text, "let ans = 1 + 2;\nshow(ans);\nlet ans = ans * 2;\nshow(ans);\n");
+    }
+
+    #[test]
+    fn the_prelude_comes_only_if_needed() {
+        let has =
+            |inputs: &[(&str, bool)]| record(inputs).script().contains("demo:tales\");\nseed");
+        assert!(!has(&[("1 + 2", true)]));
+        assert!(has(&[("1 + 2", true), ("model.name", true)]));
+        assert!(has(&[("chat.say(\"hi\")", true), ("let model = 3", false)]));
+        assert!(!has(&[("let model = load_model(\"x\");", false), ("chat.undo()", false)]));
+    }
+
+    #[test]
+    fn only_own_files_are_replaced() {
+        let folder = std::env::temp_dir().join(format!("rwkv-saving-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (own, other) = (folder.join("own.rhai"), folder.join("other.rhai"));
+        fs::write(&other, "precious").unwrap();
+        let mut record = record(&[("1", true)]);
+        assert!(record.save(&other, false).is_err());
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+        for (path, replace) in [(&own, false), (&own, false), (&other, true), (&other, false)] {
+            record.save(path, replace).unwrap();
+            assert_eq!(fs::read_to_string(path).unwrap(), record.script());
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "nothing is left beside");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

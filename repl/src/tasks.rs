@@ -1,0 +1,137 @@
+//! What `rwkv` does, task by task.
+
+use crate::arguments::{Arguments, Run, Settings, Task};
+use crate::editor::{read_lines, read_terminal};
+use crate::input::Mode;
+use crate::output::Writer;
+use crate::session::{Prompt, here, new_session, watched};
+use crate::term::Screen;
+use crate::tty::Tty;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use rwkv_scripting::{Failure, FailureKind, Session};
+use std::fs;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// The settings and the way out, which every task needs.
+struct Desk {
+    settings: Settings,
+    writer: Rc<Writer>,
+    tty: Tty,
+}
+
+/// Does what the command line says and returns the exit code.
+pub fn run(arguments: Arguments) -> i32 {
+    let (settings, tty) = (arguments.settings, Tty::new());
+    let out = Screen::new(&settings, io::stdout().is_terminal());
+    let err = Screen::new(&settings, io::stderr().is_terminal());
+    let writer = Rc::new(Writer::new(out, err, tty.clone()));
+    let desk = Desk { settings, writer, tty };
+    match (arguments.task, arguments.code) {
+        (Some(Task::Run(task)), code) => desk.run(Run { code: task.code.clone().or(code), ..task }),
+        (Some(_), Some(_)) => usage("-e goes with `rwkv` or `rwkv run`"),
+        (None, Some(code)) => desk.show(&code, Vec::new()),
+        (None, None) => desk.prompt(None, false),
+        (Some(Task::Chat { model }), None) => desk.prompt(model.as_deref(), true),
+        (Some(Task::Definitions), None) => desk.tell(Session::definitions),
+        (Some(Task::Help { topic }), None) => desk.tell(|session| manual(session, topic)),
+    }
+}
+
+fn usage(sentence: &str) -> ! {
+    Arguments::command().error(ErrorKind::ArgumentConflict, sentence).exit()
+}
+
+fn manual(session: &Session, topic: Option<String>) -> String {
+    let list = |(name, about)| format!("{name:<16} {about}");
+    match topic {
+        Some(topic) => session.help(&topic),
+        None => session.topics().into_iter().map(list).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+impl Desk {
+    fn prompt(self, model: Option<&str>, chat: bool) -> i32 {
+        let mut prompt = Prompt::open(self.settings, self.writer, self.tty, model);
+        if model.is_some() && prompt.failed {
+            return 1;
+        }
+        if chat {
+            prompt.mode.set(Mode::Chat);
+        }
+        if !io::stdin().is_terminal() {
+            return read_lines(&mut prompt);
+        }
+        prompt.greet();
+        read_terminal(&mut prompt)
+    }
+
+    fn run(self, task: Run) -> i32 {
+        let args = task.script_args();
+        let (name, code, folder) = match (&task.code, task.file.as_deref()) {
+            (Some(code), _) if !task.check => return self.show(code, args),
+            (Some(code), _) => ("-e".to_owned(), code.clone(), here()),
+            (None, file) => match read(file.unwrap_or("-")) {
+                Ok(script) => script,
+                Err(sentence) => {
+                    self.writer.note(&format!("error: {sentence}"));
+                    return 2;
+                }
+            },
+        };
+        let mut session = new_session(&self.settings, &self.writer, false, args, folder);
+        if task.check {
+            return self.code(session.check(&name, &code).map(|()| 0));
+        }
+        let work = watched(&session, &self.writer, &self.tty);
+        let _busy = work.start();
+        let result = session.run(&name, &code);
+        self.code(result)
+    }
+
+    /// One input and its value.
+    fn show(self, code: &str, args: Vec<String>) -> i32 {
+        let mut session = new_session(&self.settings, &self.writer, false, args, here());
+        let work = watched(&session, &self.writer, &self.tty);
+        let _busy = work.start();
+        let result = session.eval(code);
+        self.code(result.map(|view| {
+            view.iter().for_each(|view| self.writer.view(view));
+            0
+        }))
+    }
+
+    fn tell(self, text: impl FnOnce(&Session) -> String) -> i32 {
+        let session = new_session(&self.settings, &self.writer, false, Vec::new(), here());
+        self.writer.line(text(&session).trim_end());
+        0
+    }
+
+    fn code(&self, result: Result<i32, Failure>) -> i32 {
+        self.writer.fresh_line();
+        result.unwrap_or_else(|failure| match failure.kind {
+            FailureKind::Exit(code) => code,
+            kind => {
+                self.writer.failure(&failure);
+                if kind == FailureKind::Interrupted { 130 } else { 1 }
+            }
+        })
+    }
+}
+
+/// Name, text and folder of a script.
+fn read(file: &str) -> Result<(String, String, PathBuf), String> {
+    let mut text = String::new();
+    let (read, folder) = match file {
+        "-" => (io::stdin().read_to_string(&mut text).map(|_| text), here()),
+        file => (fs::read_to_string(file), beside(Path::new(file))),
+    };
+    let text = read.map_err(|error| format!("{file} cannot be read: {error}; check its name."))?;
+    Ok((file.to_owned(), text, folder))
+}
+
+fn beside(file: &Path) -> PathBuf {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(here, PathBuf::from)
+}

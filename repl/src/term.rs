@@ -1,0 +1,121 @@
+//! What stdout and stderr can show.
+
+use crate::arguments::Settings;
+use clap::ColorChoice;
+use rwkv_scripting::Canvas;
+
+/// One output stream: a terminal or not, and what it may receive.
+#[derive(Clone, Copy, Debug)]
+pub struct Screen {
+    /// Whether a person is looking at it.
+    pub terminal: bool,
+    /// Whether escape codes for colour are welcome.
+    pub colour: bool,
+    unicode: bool,
+    plain: bool,
+}
+
+impl Screen {
+    /// The screen behind a stream, from the settings and the environment.
+    pub fn new(settings: &Settings, terminal: bool) -> Self {
+        let plain = settings.plain || variable("RWKV_PLAIN").is_some_and(|value| value != "0");
+        Self {
+            terminal,
+            colour: !plain && colour(settings.color, terminal, &variable),
+            unicode: unicode(&variable),
+            plain,
+        }
+    }
+
+    /// Whether lines stay as they were written: for screen readers and for pipes.
+    pub fn plain(&self) -> bool {
+        self.plain || !self.terminal
+    }
+
+    /// What a view may use right now; the width is asked each time, so a resize counts.
+    pub fn canvas(&self) -> Canvas {
+        Canvas {
+            width: self.width(),
+            colour: self.colour,
+            unicode: self.unicode,
+            plain: self.plain(),
+        }
+    }
+
+    fn width(&self) -> usize {
+        let asked = self.terminal.then(crossterm::terminal::size).and_then(Result::ok);
+        let columns = asked.map(|(columns, _)| usize::from(columns));
+        let told = || variable("COLUMNS").and_then(|text| text.parse().ok());
+        columns.or_else(told).filter(|&columns| columns > 0).unwrap_or(80)
+    }
+}
+
+/// The value of an environment variable; an empty one counts as absent.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Who decides about colour under `--color auto`: the first rule that holds.
+type Rule = (&'static str, fn(&str) -> bool, bool);
+const RULES: &[Rule] = &[
+    ("NO_COLOR", |_| true, false),
+    ("CLICOLOR_FORCE", |value| value != "0", true),
+    ("FORCE_COLOR", |value| value != "0", true),
+    ("CLICOLOR", |value| value == "0", false),
+    ("TERM", |value| value == "dumb", false),
+];
+
+fn colour(choice: ColorChoice, terminal: bool, variable: &dyn Fn(&str) -> Option<String>) -> bool {
+    let holds = |rule: &&Rule| variable(rule.0).is_some_and(|value| rule.1(&value));
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => RULES.iter().find(holds).map_or(terminal, |rule| rule.2),
+    }
+}
+
+fn unicode(variable: &dyn Fn(&str) -> Option<String>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
+    let name = locale.unwrap_or_default().to_lowercase();
+    name.contains("utf-8") || name.contains("utf8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        move |name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.to_owned())
+    }
+
+    #[test]
+    fn colour_follows_the_table() {
+        use ColorChoice::{Always, Auto, Never};
+        for (choice, terminal, variables, expected) in [
+            (Auto, true, &[][..], true),
+            (Auto, false, &[], false),
+            (Auto, true, &[("NO_COLOR", "1")], false),
+            (Auto, true, &[("NO_COLOR", "1"), ("FORCE_COLOR", "1")], false),
+            (Auto, true, &[("CLICOLOR", "0")], false),
+            (Auto, true, &[("CLICOLOR", "1")], true),
+            (Auto, false, &[("CLICOLOR_FORCE", "1")], true),
+            (Auto, false, &[("CLICOLOR_FORCE", "0")], false),
+            (Auto, false, &[("FORCE_COLOR", "3"), ("CLICOLOR", "0")], true),
+            (Auto, true, &[("TERM", "dumb")], false),
+            (Auto, true, &[("TERM", "xterm")], true),
+            (Always, false, &[("NO_COLOR", "1")], true),
+            (Never, true, &[("FORCE_COLOR", "1")], false),
+        ] {
+            let found = colour(choice, terminal, &environment(variables));
+            assert_eq!(found, expected, "{choice} {terminal} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_locale_variable_counts() {
+        assert!(unicode(&environment(&[("LANG", "de_DE.UTF-8")])));
+        assert!(unicode(&environment(&[("LC_ALL", "C.utf8"), ("LANG", "C")])));
+        assert!(!unicode(&environment(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")])));
+        assert!(!unicode(&environment(&[])));
+    }
+}

@@ -1,0 +1,51 @@
+//! What a script can say: the Rhai engine of rwkv-lab, its functions, its help and its views.
+//!
+//! Nothing in here prints. A [`Session`] sends what it has to say to one callback as [`Output`];
+//! values and failures are drawn on a [`Canvas`] that the caller describes. Run it on a thread
+//! with [`STACK`] bytes of stack, or deep scripts end the process instead of the line.
+
+mod charts;
+mod chat;
+mod complete;
+mod data;
+mod diagnose;
+mod editing;
+mod engine;
+mod error;
+mod facts;
+mod files;
+mod generate;
+mod help;
+mod host;
+mod ieee;
+mod imports;
+mod layer;
+mod lists;
+mod measure;
+mod model;
+mod numbers;
+mod options;
+mod output;
+mod panics;
+mod plot;
+mod sampler;
+mod session;
+mod show;
+mod state;
+mod suggest;
+mod system;
+mod table;
+mod tensor;
+mod text;
+mod tokens;
+mod train;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use editing::Colour;
+pub use engine::STACK;
+pub use error::{Failure, FailureKind, Place};
+pub use session::{Options, Output, Session};
+pub use view::{Bars, Canvas, Heatmap, Line, Table, View};

@@ -1,0 +1,350 @@
+//! Models: loading, making, asking what they are, reading tokens in one pass or one by one.
+
+use crate::host::{Fallible, Host, Value, engine_failure, fail};
+use crate::options::OptionMap;
+use crate::output::ModelOutput;
+use crate::state::State;
+use crate::tensor::Tensor;
+use crate::tokens::{Tokenizer, Tokens, ids_of};
+use crate::{Output, Table, View};
+use rhai::plugin::*;
+use rhai::{INT, Map, Module};
+use rwkv_engine::checkpoint::Dtype;
+use rwkv_engine::device::{self, Place};
+use rwkv_engine::model::Model as Engine;
+use rwkv_engine::rwkv::{Sizes, Version};
+use std::cell::{Ref, RefCell};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// A model; all copies are the same one, so that training is seen everywhere.
+#[derive(Clone, Debug)]
+pub struct Model(pub Rc<RefCell<Engine>>);
+
+impl Model {
+    fn new(host: &Host, model: Engine) -> Self {
+        model.notes.iter().for_each(|note| host.say(Output::Note(note)));
+        Self(Rc::new(RefCell::new(model)))
+    }
+
+    /// The model itself, to look at.
+    pub fn engine(&self) -> Ref<'_, Engine> {
+        self.0.borrow()
+    }
+
+    /// The ids of whatever may stand for tokens.
+    ///
+    /// # Errors
+    /// When it is nothing that can.
+    pub fn ids(&self, value: &Dynamic) -> Fallible<Vec<u32>> {
+        ids_of(value, &self.engine().tokenizer)
+    }
+
+    /// One pass over tokens: logits of all positions, or of the last one.
+    fn read(
+        &self,
+        host: &Host,
+        tokens: &Dynamic,
+        state: &State,
+        all: bool,
+    ) -> Fallible<ModelOutput> {
+        let ids = self.ids(tokens)?;
+        let model = self.engine();
+        let (logits, after) = if all {
+            model.forward(&ids, &state.state, &host.interrupt)
+        } else {
+            model.read(&ids, &state.state, &host.interrupt)
+        }
+        .map_err(engine_failure)?;
+        let logits = Tensor { array: logits, pieces: Some(model.tokenizer.clone()) };
+        ModelOutput::new(logits, State::of(self, after))
+    }
+
+    fn describe(&self) -> String {
+        let model = self.engine();
+        let (version, layers, channels) = (model.rwkv.version(), model.n_layer(), model.n_embd());
+        let millions = crate::charts::short(model.n_params() as f64 / 1e6);
+        let (name, place) = (&model.name, &model.place.name);
+        format!(
+            "Model {name}   {version}, {layers} layers x {channels}, {millions} M parameters, {place} {}",
+            model.dtype
+        )
+    }
+}
+
+/// The device of this name; says why if it is another one.
+fn place(host: &Host, name: &str) -> Fallible<Place> {
+    let place = device::choose(name).map_err(engine_failure)?;
+    place.note.iter().for_each(|note| host.say(Output::Note(note)));
+    Ok(place)
+}
+
+fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
+    let mut options = OptionMap::new("load_model", options);
+    let device = options.text("device", &host.options.device)?;
+    let tokenizer = options.text("tokenizer", "")?;
+    options.finish()?;
+    let place = place(host, &device)?;
+    let beside = host.readable(path);
+    let name = if beside.is_file() { beside.to_string_lossy() } else { path.into() };
+    let tokenizer: Option<PathBuf> = (!tokenizer.is_empty()).then(|| host.readable(&tokenizer));
+    let model = Engine::load(&name, tokenizer.as_deref(), &place).map_err(engine_failure)?;
+    Ok(Model::new(host, model))
+}
+
+fn init(host: &Host, version: &str, options: Map) -> Fallible<Model> {
+    let named = Version::ALL.into_iter().find(|known| known.name() == version);
+    let known = Version::ALL.map(Version::name).join(", ");
+    let version =
+        named.ok_or_else(|| fail(format!("there is no version `{version}`; there are {known}")))?;
+    let mut options = OptionMap::new("init_model", options);
+    let mut size = |key, default| options.integer(key, default, 1..=1 << 20).map(|x| x as usize);
+    let n_embd = size("n_embd", 64)?;
+    let sizes = Sizes {
+        n_layer: size("n_layer", 2)?,
+        n_embd,
+        head_size: size("head_size", if n_embd % 64 == 0 { 64 } else { n_embd as i64 })?,
+        vocab_size: size("vocab_size", 256)?,
+        dim_ffn: size("dim_ffn", 4 * n_embd as i64)?,
+        ranks: [0; 4],
+    };
+    let seed = options.optional_integer("seed", ..)?.map_or_else(|| host.next_seed(), |s| s as u64);
+    let device = options.text("device", &host.options.device)?;
+    options.finish()?;
+    let model = Engine::fresh(version, &sizes, seed, &place(host, &device)?);
+    Ok(Model::new(host, model.map_err(engine_failure)?))
+}
+
+/// The module of this file.
+pub fn module() -> Module {
+    exported_module!(functions)
+}
+
+#[export_module]
+mod functions {
+    /// A language model with its tokenizer.
+    pub type Model = super::Model;
+
+    /// Loads a model: `toy:rwkv4` and `toy:rwkv7` (random), `demo:tales` (trained), or a `.pth` or
+    /// `.safetensors` file; the version is told by the names in the file.
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv4");
+    /// print(model);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn load_model(context: NativeCallContext, path: &str) -> Fallible<Model> {
+        load(&Host::of(&context), path, Map::new())
+    }
+
+    /// Loads a model with options.
+    ///
+    /// - `device` where it runs: `cpu`, `ndarray`, `cuda:0`, `auto`
+    /// - `tokenizer` path of a `tokenizer.json` or a `rwkv_vocab` file
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv7", #{ device: "cpu" });
+    /// ```
+    #[rhai_fn(name = "load_model", return_raw, volatile)]
+    pub fn load_options(context: NativeCallContext, path: &str, options: Map) -> Fallible<Model> {
+        load(&Host::of(&context), path, options)
+    }
+
+    /// A new model with the official starting values, to be trained.
+    ///
+    /// - `n_layer` blocks, 2
+    /// - `n_embd` channels, 64
+    /// - `head_size` channels of a head, 64 where that divides `n_embd`
+    /// - `vocab_size` number of tokens, 256
+    /// - `dim_ffn` channels inside channel-mix, 4 · `n_embd`
+    /// - `seed` of the random values
+    /// - `device` where it runs
+    ///
+    /// ```
+    /// let model = init_model("rwkv7", #{ n_layer: 1, n_embd: 64 });
+    /// assert(model.n_layer == 1);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn init_model(context: NativeCallContext, version: &str, options: Map) -> Fallible<Model> {
+        init(&Host::of(&context), version, options)
+    }
+
+    /// The tokens of a text.
+    ///
+    /// ```
+    /// assert(load_model("toy:rwkv4").encode("ab").len == 2);
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn encode(this: &mut Model, content: &str) -> Fallible<Tokens> {
+        let tokenizer = &this.engine().tokenizer;
+        Ok(Tokens::new(tokenizer.encode(content).map_err(engine_failure)?, tokenizer))
+    }
+
+    /// The text of tokens: Tokens, an array of ids, a one-axis tensor or a single id.
+    ///
+    /// ```
+    /// assert(load_model("toy:rwkv4").decode([97, 98]) == "ab");
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn decode(this: &mut Model, tokens: Value) -> Fallible<String> {
+        let ids = this.ids(&tokens)?;
+        Ok(this.engine().tokenizer.decode(&ids))
+    }
+
+    /// The state before the first token.
+    ///
+    /// ```
+    /// let state = load_model("toy:rwkv4").new_state();
+    /// ```
+    #[rhai_fn(pure)]
+    pub fn new_state(this: &mut Model) -> State {
+        let empty = this.engine().state();
+        State::of(this, empty)
+    }
+
+    /// GPT mode: reads all tokens in one pass, from an empty state; `.logits` is `[T, V]`.
+    ///
+    /// ```
+    /// let out = load_model("toy:rwkv4").forward_gpt("The cat");
+    /// assert(out.logits.shape == [7, 256]);
+    /// ```
+    #[rhai_fn(name = "forward_gpt", return_raw, pure)]
+    pub fn gpt_fresh(
+        context: NativeCallContext,
+        this: &mut Model,
+        tokens: Value,
+    ) -> Fallible<ModelOutput> {
+        let state = new_state(this);
+        this.read(&Host::of(&context), &tokens, &state, true)
+    }
+
+    /// GPT mode from a state on; the state given is not changed.
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv4");
+    /// let a = model.forward_gpt("The");
+    /// let b = model.forward_gpt(" cat", a.state);
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn forward_gpt(
+        context: NativeCallContext,
+        this: &mut Model,
+        tokens: Value,
+        state: State,
+    ) -> Fallible<ModelOutput> {
+        this.read(&Host::of(&context), &tokens, &state, true)
+    }
+
+    /// RNN mode: reads one token; `.logits` is `[V]`, `.state` the state after it.
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv4");
+    /// let out = model.forward_rnn(97, model.new_state());
+    /// out = model.forward_rnn(out.logits.argmax(), out.state);
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn forward_rnn(
+        context: NativeCallContext,
+        this: &mut Model,
+        token: Value,
+        state: State,
+    ) -> Fallible<ModelOutput> {
+        let count = this.ids(&token)?.len();
+        if count != 1 {
+            return Err(fail(format!(
+                "forward_rnn reads one token, not {count}; forward_gpt reads many"
+            )));
+        }
+        this.read(&Host::of(&context), &token, &state, false)
+    }
+
+    /// Reads tokens from a state on and gives the logits after the last one only, `[V]`: the way
+    /// to read a long text.
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv4");
+    /// assert(model.forward("a long text", model.new_state()).logits.shape == [256]);
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn forward(
+        context: NativeCallContext,
+        this: &mut Model,
+        tokens: Value,
+        state: State,
+    ) -> Fallible<ModelOutput> {
+        this.read(&Host::of(&context), &tokens, &state, false)
+    }
+
+    /// The numbers of one tensor of the model, by its name in checkpoints.
+    ///
+    /// ```
+    /// print(load_model("toy:rwkv4").weights("blocks.0.att.time_decay"));
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn weights(this: &mut Model, name: &str) -> Fallible<Tensor> {
+        Ok(this.engine().weights(name).map_err(engine_failure)?.into())
+    }
+
+    /// A table of the model's tensors, names and shapes.
+    ///
+    /// ```
+    /// show(load_model("toy:rwkv4").tensors());
+    /// ```
+    #[rhai_fn(pure)]
+    pub fn tensors(this: &mut Model) -> View {
+        let row = |(name, shape): (String, Vec<usize>)| vec![name, format!("{shape:?}")];
+        let rows = this.engine().tensors().into_iter().map(row).collect();
+        View::Table(Table::new(&["name", "shape"], rows))
+    }
+
+    /// A table of what the model is.
+    ///
+    /// ```
+    /// show(load_model("toy:rwkv4").summary());
+    /// ```
+    #[rhai_fn(pure)]
+    pub fn summary(this: &mut Model) -> View {
+        let model = this.engine();
+        let rows = [
+            ("name", model.name.clone()),
+            ("version", model.rwkv.version().to_string()),
+            ("layers", model.n_layer().to_string()),
+            ("channels", model.n_embd().to_string()),
+            ("heads", format!("{} x {}", model.n_head(), model.head_size())),
+            ("vocabulary", model.vocab_size().to_string()),
+            ("parameters", model.n_params().to_string()),
+            ("tokenizer", model.tokenizer.name().to_string()),
+            ("device", model.place.name.clone()),
+            ("state bytes", model.state().bytes().to_string()),
+        ];
+        let rows = rows.into_iter().map(|(key, value)| vec![key.to_string(), value]).collect();
+        View::Table(Table::new(&["property", "value"], rows))
+    }
+
+    /// Writes the weights as safetensors in single precision, with the usual names.
+    ///
+    /// ```
+    /// load_model("toy:rwkv4").save(temp_path("toy.safetensors"));
+    /// assert(load_model(temp_path("toy.safetensors")).n_layer == 2);
+    /// ```
+    #[rhai_fn(name = "save", return_raw, pure, volatile)]
+    pub fn save_model(context: NativeCallContext, this: &mut Model, path: &str) -> Fallible<()> {
+        let file = Host::of(&context).writable(path)?;
+        this.engine().save(Path::new(&file), Dtype::F32).map_err(engine_failure)
+    }
+
+    /// What cuts text into this model's tokens.
+    ///
+    /// ```
+    /// assert(load_model("toy:rwkv4").tokenizer.encode("ab").len == 2);
+    /// ```
+    #[rhai_fn(get = "tokenizer", pure)]
+    pub fn tokenizer(this: &mut Model) -> Tokenizer {
+        this.engine().tokenizer.clone()
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn to_text(this: &mut Model) -> String {
+        this.describe()
+    }
+}

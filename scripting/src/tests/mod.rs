@@ -1,0 +1,74 @@
+//! Whole-session tests; what they share.
+
+mod failures;
+mod language;
+mod manual;
+mod typing;
+
+use crate::{Canvas, Failure, Options, Output, Session};
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// A session and what it said.
+pub struct Desk {
+    pub session: Session,
+    said: Rc<RefCell<Vec<String>>>,
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        Self::in_folder(std::env::temp_dir())
+    }
+
+    pub fn in_folder(folder: PathBuf) -> Self {
+        let said: Rc<RefCell<Vec<String>>> = Rc::default();
+        let heard = said.clone();
+        let out = Rc::new(move |output: Output| {
+            heard.borrow_mut().push(match output {
+                Output::Print(text) | Output::Stream(text) | Output::Note(text) => text.to_string(),
+                Output::View(view) => view.draw(&Canvas::default()),
+            });
+        });
+        let args = vec!["first".to_string()];
+        let options = Options {
+            device: "cpu".into(),
+            seed: Some(1),
+            args,
+            folder,
+            interactive: true,
+            terminal: false,
+        };
+        Self { session: Session::new(options, out), said }
+    }
+
+    /// Runs a line and draws its value; nothing for no value.
+    pub fn line(&mut self, code: &str) -> String {
+        let view = self
+            .session
+            .eval(code)
+            .unwrap_or_else(|f| panic!("{code}\n{}", f.draw(&Canvas::default())));
+        view.map_or(String::new(), |view| view.draw(&Canvas::default()))
+    }
+
+    /// Runs a line that must fail.
+    pub fn failure(&mut self, code: &str) -> Failure {
+        self.session.eval(code).map(|_| ()).expect_err(code)
+    }
+
+    /// Runs a line that must fail and draws the failure in ASCII.
+    pub fn refusal(&mut self, code: &str) -> String {
+        self.failure(code).draw(&Canvas { unicode: false, ..Canvas::default() })
+    }
+
+    /// What was said since the last time.
+    pub fn heard(&self) -> Vec<String> {
+        self.said.take()
+    }
+}
+
+/// Runs a test with the stack that scripts may need.
+pub fn deep(test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(crate::STACK).spawn(test);
+    thread.unwrap().join().unwrap();
+}
