@@ -3,7 +3,8 @@
 use crate::host::{Fallible, Host, Number, Value, engine_failure, fail, number, words};
 use crate::options::OptionMap;
 use crate::tensor::{Tensor, tensor_of};
-use crate::tokens::{Tokenizer, Tokens};
+use crate::tokens::Tokens;
+use rwkv_engine::tokenizer::Tokenizer;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map, Module};
 use rwkv_engine::checkpoint::{self, Checkpoint, Dtype};

@@ -35,7 +35,7 @@ impl Generation {
     pub fn view(&self) -> View {
         let text =
             if self.streamed { String::new() } else { format!("{}\n", harmless(&self.made.text)) };
-        View::Text(text + &self.describe())
+        View::Text(format!("{text}{}", self.describe()))
     }
 }
 

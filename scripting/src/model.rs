@@ -5,10 +5,11 @@ use crate::options::OptionMap;
 use crate::output::ModelOutput;
 use crate::state::State;
 use crate::tensor::Tensor;
-use crate::tokens::{Tokenizer, Tokens, ids_of};
+use crate::tokens::{Tokens, ids_of};
+use rwkv_engine::tokenizer::Tokenizer;
 use crate::{Output, Table, View};
 use rhai::plugin::*;
-use rhai::{INT, Map, Module};
+use rhai::{Map, Module};
 use rwkv_engine::checkpoint::Dtype;
 use rwkv_engine::device::{self, Place};
 use rwkv_engine::model::Model as Engine;
@@ -92,6 +93,15 @@ fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
     Ok(Model::new(host, model))
 }
 
+/// Widths of the thin matrices of RWKV-7, `w a v g`; zeros ask for the official rule.
+fn ranks(options: &mut OptionMap) -> Fallible<[usize; 4]> {
+    let wrong = || fail("init_model: `ranks` must be four whole numbers from 1, for w, a, v and g");
+    let Some(value) = options.take("ranks") else { return Ok([0; 4]) };
+    let list = value.into_typed_array::<rhai::INT>().map_err(|_| wrong())?;
+    let list: Vec<usize> = list.into_iter().filter(|&n| n > 0).map(|n| n as usize).collect();
+    list.try_into().map_err(|_| wrong())
+}
+
 fn init(host: &Host, version: &str, options: Map) -> Fallible<Model> {
     let named = Version::ALL.into_iter().find(|known| known.name() == version);
     let known = Version::ALL.map(Version::name).join(", ");
@@ -106,7 +116,7 @@ fn init(host: &Host, version: &str, options: Map) -> Fallible<Model> {
         head_size: size("head_size", if n_embd % 64 == 0 { 64 } else { n_embd as i64 })?,
         vocab_size: size("vocab_size", 256)?,
         dim_ffn: size("dim_ffn", 4 * n_embd as i64)?,
-        ranks: [0; 4],
+        ranks: ranks(&mut options)?,
     };
     let seed = options.optional_integer("seed", ..)?.map_or_else(|| host.next_seed(), |s| s as u64);
     let device = options.text("device", &host.options.device)?;
@@ -157,6 +167,7 @@ mod functions {
     /// - `head_size` channels of a head, 64 where that divides `n_embd`
     /// - `vocab_size` number of tokens, 256
     /// - `dim_ffn` channels inside channel-mix, 4 · `n_embd`
+    /// - `ranks` widths of the thin matrices of RWKV-7, `[w, a, v, g]`; the official rule
     /// - `seed` of the random values
     /// - `device` where it runs
     ///
@@ -321,7 +332,7 @@ mod functions {
         View::Table(Table::new(&["property", "value"], rows))
     }
 
-    /// Writes the weights as safetensors in single precision, with the usual names.
+    /// Writes the weights as safetensors in single precision, with the names of BlinkDL's files.
     ///
     /// ```
     /// load_model("toy:rwkv4").save(temp_path("toy.safetensors"));
@@ -329,8 +340,29 @@ mod functions {
     /// ```
     #[rhai_fn(name = "save", return_raw, pure, volatile)]
     pub fn save_model(context: NativeCallContext, this: &mut Model, path: &str) -> Fallible<()> {
+        save_as(context, this, path, "f32")
+    }
+
+    /// Writes the weights as `f32`, `bf16` or `f16`.
+    ///
+    /// ```
+    /// load_model("toy:rwkv7").save(temp_path("toy.safetensors"), "bf16");
+    /// assert(load_model(temp_path("toy.safetensors")).dtype == "bf16");
+    /// ```
+    #[rhai_fn(name = "save", return_raw, pure, volatile)]
+    pub fn save_as(
+        context: NativeCallContext,
+        this: &mut Model,
+        path: &str,
+        dtype: &str,
+    ) -> Fallible<()> {
+        let kinds = [Dtype::F32, Dtype::BF16, Dtype::F16];
+        let kind = kinds.into_iter().find(|kind| kind.to_string() == dtype);
+        let kind = kind.ok_or_else(|| {
+            fail(format!("weights cannot be saved as {dtype}; choose f32, bf16 or f16"))
+        })?;
         let file = Host::of(&context).writable(path)?;
-        this.engine().save(Path::new(&file), Dtype::F32).map_err(engine_failure)
+        this.engine().save(Path::new(&file), kind).map_err(engine_failure)
     }
 
     /// What cuts text into this model's tokens.

@@ -2,7 +2,7 @@
 
 use crate::host::{Fallible, fail};
 use rhai::plugin::*;
-use rhai::{Array, INT, Module};
+use rhai::{Array, FLOAT, INT, Module};
 
 /// The module of this file.
 pub fn module() -> Module {
@@ -53,5 +53,25 @@ mod functions {
     /// ```
     pub fn lines(this: &str) -> Array {
         this.lines().map(|line| line.to_string().into()).collect()
+    }
+
+    /// The whole number that the text spells.
+    ///
+    /// ```
+    /// assert("60".to_int() == 60);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn to_int(this: &str) -> Fallible<INT> {
+        this.trim().parse().map_err(|_| fail(format!("{this:?} is not a whole number")))
+    }
+
+    /// The number that the text spells.
+    ///
+    /// ```
+    /// assert("0.5".to_float() == 0.5);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn to_float(this: &str) -> Fallible<FLOAT> {
+        this.trim().parse().map_err(|_| fail(format!("{this:?} is not a number")))
     }
 }
