@@ -25,7 +25,10 @@ fn scripts_say_what_they_promise() {
         let said = run(&script, &name, &code);
         let mut lines = said.lines();
         for line in promised {
-            assert!(lines.any(|l| is_like(l.trim(), line.trim())), "{name}: no `{line}` in\n{said}");
+            assert!(
+                lines.any(|l| is_like(l.trim(), line.trim())),
+                "{name}: no `{line}` in\n{said}"
+            );
         }
     }
 }

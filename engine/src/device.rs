@@ -56,7 +56,8 @@ fn cuda(index: usize) -> Result<Place, String> {
     if !installed {
         return Err("the NVIDIA driver (libcuda) is not installed".to_string());
     }
-    let count = CudaContext::device_count().map_err(|error| format!("the driver says {error:?}"))?;
+    let count =
+        CudaContext::device_count().map_err(|error| format!("the driver says {error:?}"))?;
     let count = usize::try_from(count).unwrap_or(0);
     if index >= count {
         return Err(format!("this machine has {count}"));

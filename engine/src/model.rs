@@ -176,7 +176,9 @@ impl Model {
             }
             let ids: Vec<i32> = stretch.iter().map(|&id| id as i32).collect();
             let data = TensorData::new(ids, [1, stretch.len()]);
-            each(self.rwkv.hidden(Tensor::<2, Int>::from_data(data, &self.place.device), &mut state));
+            each(
+                self.rwkv.hidden(Tensor::<2, Int>::from_data(data, &self.place.device), &mut state),
+            );
         }
         Ok(state)
     }

@@ -61,7 +61,11 @@ impl State {
 
     /// Names of what a layer holds: `att_x aa bb pp ffn_x` in RWKV-4, else `att_x wkv ffn_x`.
     pub fn parts(&self) -> &'static [&'static str] {
-        if self.is_v4() { &["att_x", "aa", "bb", "pp", "ffn_x"] } else { &["att_x", "wkv", "ffn_x"] }
+        if self.is_v4() {
+            &["att_x", "aa", "bb", "pp", "ffn_x"]
+        } else {
+            &["att_x", "wkv", "ffn_x"]
+        }
     }
 
     /// One part of one layer of the first text: `att_x`, `ffn_x`, `aa`, `bb`, `pp` are `[C]`,
@@ -177,7 +181,8 @@ impl State {
         let mut tensors = Vec::new();
         for (i, layer) in self.layers.iter().enumerate() {
             let LayerState { att_x, ffn_x, wkv } = layer.clone();
-            for (part, array) in PARTS.iter().zip([Array::of(att_x), Array::of(ffn_x), Array::of(wkv)])
+            for (part, array) in
+                PARTS.iter().zip([Array::of(att_x), Array::of(ffn_x), Array::of(wkv)])
             {
                 let name = format!("layers.{i}.{part}");
                 tensors.push((name, array.shape().to_vec(), array.values()));
@@ -206,7 +211,8 @@ impl State {
         );
         let count = file.names().filter(|name| name.ends_with(".wkv")).count();
         ensure!(count > 0, "{} holds no layers; the file is damaged.", path.display());
-        let layers = (0..count).map(|i| read_layer(&file, i, device)).collect::<Result<Vec<_>>>()?;
+        let layers =
+            (0..count).map(|i| read_layer(&file, i, device)).collect::<Result<Vec<_>>>()?;
         let state = Self { layers };
         let origin = Origin {
             version: header("version"),
@@ -227,7 +233,10 @@ impl State {
     }
 
     fn no_part(&self, name: &str) -> anyhow::Error {
-        anyhow::anyhow!("a layer of this state has no `{name}`; it has {}.", self.parts().join(", "))
+        anyhow::anyhow!(
+            "a layer of this state has no `{name}`; it has {}.",
+            self.parts().join(", ")
+        )
     }
 }
 

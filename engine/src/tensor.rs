@@ -179,7 +179,8 @@ impl Array {
     /// When the shapes cannot be brought together.
     pub fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Result<Self> {
         let rank = self.0.ndim().max(other.0.ndim());
-        let axis = |x: &Self, i: usize| (i + x.0.ndim()).checked_sub(rank).map_or(1, |i| x.shape()[i]);
+        let axis =
+            |x: &Self, i: usize| (i + x.0.ndim()).checked_sub(rank).map_or(1, |i| x.shape()[i]);
         let shape: Vec<_> = (0..rank).map(|i| axis(self, i).max(axis(other, i))).collect();
         let (Some(a), Some(b)) =
             (self.0.broadcast(IxDyn(&shape)), other.0.broadcast(IxDyn(&shape)))
@@ -212,7 +213,9 @@ impl Array {
 
     /// The smallest number; infinity where there are none, NaN where one is.
     pub fn min(&self) -> f32 {
-        self.0.iter().fold(f32::INFINITY, |a, &b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) })
+        self.0
+            .iter()
+            .fold(f32::INFINITY, |a, &b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) })
     }
 
     /// The largest number; minus infinity where there are none, NaN where one is.

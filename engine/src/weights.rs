@@ -107,11 +107,7 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// As [`Weights::tensor`].
-    pub fn param<const D: usize>(
-        &self,
-        name: &str,
-        shape: [usize; D],
-    ) -> Result<Param<Tensor<D>>> {
+    pub fn param<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>> {
         Ok(Param::from_tensor(self.tensor(name, shape)?))
     }
 

@@ -4,10 +4,10 @@ use crate::host::{Fallible, Host, Number, Value, engine_failure, fail, number, w
 use crate::options::OptionMap;
 use crate::tensor::{Tensor, tensor_of};
 use crate::tokens::Tokens;
-use rwkv_engine::tokenizer::Tokenizer;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map, Module};
 use rwkv_engine::checkpoint::{self, Checkpoint, Dtype};
+use rwkv_engine::tokenizer::Tokenizer;
 use rwkv_engine::train::data as engine;
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -116,6 +116,7 @@ impl Entry {
     }
 
     /// The code between the fences of the doc.
+    #[cfg(test)]
     pub fn examples(&self) -> Vec<String> {
         self.doc
             .split("```")

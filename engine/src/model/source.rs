@@ -30,7 +30,10 @@ pub(super) fn load(name: &str, tokenizer: Option<&Path>, place: &Place) -> Resul
         return open(name, &Checkpoint::from_bytes(name, TALES)?, tokenizer, place);
     }
     if name.starts_with("toy:") || name.starts_with("demo:") {
-        bail!("there is no model `{name}` in this program; it has {}.", embedded_names().join(", "));
+        bail!(
+            "there is no model `{name}` in this program; it has {}.",
+            embedded_names().join(", ")
+        );
     }
     let path = expanded(name);
     let beside = vocabulary_beside(&path);
@@ -39,15 +42,10 @@ pub(super) fn load(name: &str, tokenizer: Option<&Path>, place: &Place) -> Resul
     open(&short, &file, tokenizer.or(beside.as_deref()), place)
 }
 
-fn open(
-    name: &str,
-    file: &Checkpoint,
-    tokenizer: Option<&Path>,
-    place: &Place,
-) -> Result<Model> {
+fn open(name: &str, file: &Checkpoint, tokenizer: Option<&Path>, place: &Place) -> Result<Model> {
     let weights = Weights::new(Source::Checkpoint(file), &place.device);
-    let rwkv = Rwkv::load(&weights)
-        .with_context(|| format!("{} cannot be loaded", file.source()))?;
+    let rwkv =
+        Rwkv::load(&weights).with_context(|| format!("{} cannot be loaded", file.source()))?;
     let vocabulary = rwkv.dims()[0];
     let (tokenizer, note) = match tokenizer {
         Some(path) => (Tokenizer::open(path)?, None),

@@ -203,12 +203,8 @@ pub(super) fn fresh(sizes: &Sizes, seed: u64) -> Named {
         new.each(&at("att.time_mix_v"), mix, |i| d(i).powf(rest) + 0.3 * depth);
         new.each(&at("att.time_mix_r"), mix, |i| d(i).powf(0.5 * rest));
         let along = |i: usize| i as f32 / (c.max(2) - 1) as f32;
-        new.each(&at("att.time_decay"), [c], |i| {
-            -5.0 + 8.0 * along(i).powf(0.7 + 1.3 * depth)
-        });
-        new.each(&at("att.time_first"), [c], |i| {
-            0.3f32.ln() + 0.5 * ((i + 1) % 3) as f32 - 0.5
-        });
+        new.each(&at("att.time_decay"), [c], |i| -5.0 + 8.0 * along(i).powf(0.7 + 1.3 * depth));
+        new.each(&at("att.time_first"), [c], |i| 0.3f32.ln() + 0.5 * ((i + 1) % 3) as f32 - 0.5);
         for name in ["receptance", "key", "output"] {
             new.each(&at(&format!("att.{name}.weight")), [c, c], |_| 0.0);
         }

@@ -90,8 +90,7 @@ impl State {
                 && Array::of(a.ffn_x.clone()) == Array::of(b.ffn_x.clone())
                 && Array::of(a.wkv.clone()) == Array::of(b.wkv.clone())
         };
-        self.layers.len() == other.layers.len()
-            && self.layers.iter().zip(&other.layers).all(same)
+        self.layers.len() == other.layers.len() && self.layers.iter().zip(&other.layers).all(same)
     }
 
     /// What is remembered, without the exponents of RWKV-4: three arrays per layer.
