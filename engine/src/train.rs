@@ -8,17 +8,20 @@ mod schedule;
 
 pub use schedule::Cosine;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use burn::module::{ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::rwkv::{Parameter, Rwkv};
 use data::Batch;
+
+/// There are parameters that learn once, twice and three times as fast.
+const RATES: usize = 3;
 
 /// What can be chosen about training.
 #[derive(Clone, Debug)]
@@ -54,9 +57,9 @@ impl Default for Settings {
 /// A model in training.
 pub struct Trainer {
     rwkv: Rwkv,
-    /// Parameters that learn twice as fast: the decay `w0` of RWKV-7.
-    fast: HashSet<ParamId>,
-    optimizers: [ModuleOptimizer; 2], // slow, fast
+    /// Parameters that learn faster than the others, and how many times.
+    fast: HashMap<ParamId, usize>,
+    optimizers: [ModuleOptimizer; RATES], // of those that learn once, twice, three times as fast
     device: Device,
     settings: Settings,
     step: usize,
@@ -81,9 +84,6 @@ impl Trainer {
     /// Starts from the weights of `rwkv`, on `device`.
     pub fn new(rwkv: &Rwkv, device: &Device, settings: Settings) -> Self {
         let parameters = rwkv.parameters();
-        let ids = |pick: fn(&Parameter) -> bool| -> Vec<ParamId> {
-            parameters.iter().filter(|p| pick(p)).map(|p| p.id).collect()
-        };
         let adamw = |weight_decay: f32| {
             AdamWConfig::new()
                 .with_beta_1(settings.betas[0])
@@ -91,15 +91,15 @@ impl Trainer {
                 .with_epsilon(settings.eps)
                 .with_weight_decay(weight_decay)
         };
-        let matrices = ParamGroup::from_ids(ids(is_matrix));
+        let matrices = parameters.iter().filter(|p| is_matrix(p)).map(|p| p.id).collect();
         let slow = ModuleOptimizer::from(adamw(0.0).build()).with_group(
-            matrices,
+            ParamGroup::from_ids(matrices),
             adamw(settings.weight_decay).build(),
             None,
         );
         Self {
-            fast: ids(learns_fast).into_iter().collect(),
-            optimizers: [slow, adamw(0.0).init()],
+            fast: parameters.iter().filter_map(|p| Some((p.id, times(&p.name)?))).collect(),
+            optimizers: [slow, adamw(0.0).init(), adamw(0.0).init()],
             rwkv: on_graph(rwkv),
             device: device.clone().autodiff(),
             settings,
@@ -114,7 +114,6 @@ impl Trainer {
 
     /// The model as it is now, off the gradient graph.
     pub fn rwkv(&self) -> Rwkv {
-        use burn::module::Module;
         self.rwkv.valid()
     }
 
@@ -166,7 +165,6 @@ impl Trainer {
 
     /// The gradient of each parameter by its checkpoint name, row after row.
     pub fn named_gradients(&self, gradients: &GradientsParams) -> Vec<(String, Vec<f32>)> {
-        use burn::module::Module;
         let mut flat = Flat { gradients, found: Vec::new() };
         match &self.rwkv {
             Rwkv::V4(m) => m.visit(&mut flat),
@@ -184,7 +182,6 @@ impl Trainer {
     }
 
     fn norm(&self, gradients: &GradientsParams) -> f64 {
-        use burn::module::Module;
         let mut flat = Flat { gradients, found: Vec::new() };
         self.rwkv.visit(&mut flat);
         let square = |x: Tensor<1>| f64::from(x.square().sum().into_scalar::<f32>());
@@ -192,18 +189,14 @@ impl Trainer {
     }
 
     fn update(&mut self, gradients: GradientsParams, scale: f64, lr: f64) {
-        use burn::module::Module;
-        let mut split = Split {
-            all: gradients,
-            fast: &self.fast,
-            scale,
-            slow: GradientsParams::new(),
-            quick: GradientsParams::new(),
-        };
+        let shares = std::array::from_fn(|_| GradientsParams::new());
+        let mut split = Split { all: gradients, fast: &self.fast, scale, shares };
         self.rwkv.visit(&mut split);
-        let Split { slow, quick, .. } = split;
-        let rwkv = self.optimizers[0].step(lr, self.rwkv.clone(), slow);
-        self.rwkv = self.optimizers[1].step(2.0 * lr, rwkv, quick);
+        for (i, (share, optimizer)) in
+            split.shares.into_iter().zip(&mut self.optimizers).enumerate()
+        {
+            self.rwkv = optimizer.step(lr * (i + 1) as f64, self.rwkv.clone(), share);
+        }
     }
 }
 
@@ -229,12 +222,13 @@ fn is_matrix(p: &Parameter) -> bool {
     p.name.ends_with(".weight") && p.shape.iter().filter(|&&n| n != 1).count() >= 2
 }
 
-fn learns_fast(p: &Parameter) -> bool {
-    p.name.ends_with(".att.w0")
+/// How many times as fast as the others a parameter learns, where it does (RWKV-LM, trainer groups).
+fn times(name: &str) -> Option<usize> {
+    let fast = [(".att.w0", 2), (".att.time_decay", 2), (".att.time_first", 3)];
+    fast.into_iter().find(|(end, _)| name.ends_with(end)).map(|(_, times)| times)
 }
 
 fn on_graph(rwkv: &Rwkv) -> Rwkv {
-    use burn::module::Module;
     rwkv.clone().train()
 }
 
@@ -252,20 +246,19 @@ impl ModuleVisitor for Flat<'_> {
     }
 }
 
-/// Scales gradients and shares them out between the two optimizers.
+/// Scales gradients and shares them out between the optimizers.
 struct Split<'a> {
     all: GradientsParams,
-    fast: &'a HashSet<ParamId>,
+    fast: &'a HashMap<ParamId, usize>,
     scale: f64,
-    slow: GradientsParams,
-    quick: GradientsParams,
+    shares: [GradientsParams; RATES],
 }
 
 impl ModuleVisitor for Split<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.all.remove::<D>(param.id) {
-            let to = if self.fast.contains(&param.id) { &mut self.quick } else { &mut self.slow };
-            to.register(param.id, grad * self.scale);
+            let times = self.fast.get(&param.id).copied().unwrap_or(1);
+            self.shares[times - 1].register(param.id, grad * self.scale);
         }
     }
 }

@@ -51,7 +51,7 @@ impl Completer<'_> {
             return self.registry.members(None).map(member).collect();
         };
         let keys =
-            value.read_lock::<rhai::Map>().map(|map| map.keys().map(|k| k.to_string()).collect());
+            value.read_lock::<rhai::Map>().map(|map| map.keys().map(ToString::to_string).collect());
         let keys: Vec<String> = keys.unwrap_or_default();
         self.registry.members(Some(&of)).map(member).chain(keys).collect()
     }
@@ -59,7 +59,7 @@ impl Completer<'_> {
     fn globals(&self) -> BTreeSet<String> {
         let functions = self.registry.functions().map(|entry| call(&entry.name));
         let modules = self.registry.modules().into_iter().map(|name| format!("{name}::"));
-        let keywords = KEYWORDS.iter().map(|word| word.to_string());
+        let keywords = KEYWORDS.iter().map(ToString::to_string);
         functions.chain(modules).chain(keywords).chain(self.names.clone()).collect()
     }
 

@@ -5,8 +5,9 @@ use crate::options::OptionMap;
 use crate::tensor::{Tensor, tensor_of};
 use crate::tokens::Tokens;
 use rhai::plugin::*;
-use rhai::{Array, INT, Map, Module};
+use rhai::{INT, Map, Module};
 use rwkv_engine::checkpoint::{self, Checkpoint, Dtype};
+use rwkv_engine::tensor::Array;
 use rwkv_engine::tokenizer::Tokenizer;
 use rwkv_engine::train::data as engine;
 use std::cell::RefCell;
@@ -115,6 +116,25 @@ mod sources {
         Ok(Dataset::new(data.map_err(engine_failure)?))
     }
 
+    /// A batch of given rows: arrays of ids, or a tensor `[B, T + 1]`; each token is the target of
+    /// the one before.
+    ///
+    /// ```
+    /// assert(data::batch([[1, 2, 3], [4, 5, 6]]).rows == 2);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn batch(rows: Value) -> Fallible<Batch> {
+        let array = tensor_of(&rows)?.array;
+        let [_, width] = array.shape() else {
+            let shape = array.shape();
+            return Err(fail(format!("a batch has rows of ids, but the shape is {shape:?}")));
+        };
+        let bytes = Tokenizer::bytes();
+        let line = Tensor::from(Array::vector(array.values()));
+        let ids = crate::tokens::ids_of(&Dynamic::from(line), &bytes)?;
+        engine::Batch::new(ids, *width).map(Batch).map_err(engine_failure)
+    }
+
     /// Many texts, joined by the end-of-text token 0; a sample starts at the beginning of one.
     ///
     /// - `ctx_len` positions of a sample, 128
@@ -131,7 +151,7 @@ mod sources {
     #[rhai_fn(return_raw, volatile)]
     pub fn documents(
         context: NativeCallContext,
-        texts: Array,
+        texts: rhai::Array,
         tokenizer: Tokenizer,
         options: Map,
     ) -> Fallible<Dataset> {
@@ -225,7 +245,7 @@ mod functions {
         let file = Checkpoint::open(&Host::of(&context).readable(path)).map_err(engine_failure)?;
         let read = |name: &str| {
             let shape = file.shape(name).unwrap_or_default().to_vec();
-            let array = rwkv_engine::tensor::Array::new(&shape, file.values(name)?)?;
+            let array = Array::new(&shape, file.values(name)?)?;
             anyhow::Ok((name.into(), Dynamic::from(Tensor::from(array))))
         };
         file.names().map(read).collect::<anyhow::Result<Map>>().map_err(engine_failure)

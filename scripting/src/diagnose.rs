@@ -1,7 +1,7 @@
 //! From an error of the engine to a failure in our words.
 
 use crate::error::{Failure, FailureKind, Place};
-use crate::help::{Kind, Registry, readable};
+use crate::help::{Entry, Kind, Registry, readable};
 use crate::host::Host;
 use crate::suggest::nearest;
 use rhai::{Dynamic, EvalAltResult, Position};
@@ -50,7 +50,7 @@ impl Diagnosis<'_> {
         name: &str,
         calls: Vec<(String, Option<Place>)>,
     ) -> Failure {
-        let place = self.place(name, error.position());
+        let place = self.place(name, error.position()).map(Box::new);
         error.clear_position();
         let kind = match &error {
             EvalAltResult::ErrorParsing(..) => FailureKind::Syntax,
@@ -58,7 +58,7 @@ impl Diagnosis<'_> {
             EvalAltResult::Exit(value, _) => FailureKind::Exit(exit_code(value)),
             _ => FailureKind::Script,
         };
-        let (message, hint) = self.words(error, place.as_ref());
+        let (message, hint) = self.words(error, place.as_deref());
         Failure { kind, message, place, calls, hint }
     }
 
@@ -73,7 +73,9 @@ impl Diagnosis<'_> {
             E::ErrorVariableNotFound(name, _) => self.no_variable(&name),
             E::ErrorFunctionNotFound(call, _) => self.no_function(&call, place),
             E::ErrorDotExpr(text, _) => self.no_property(&text),
-            E::ErrorIndexingType(text, _) => (format!("{} cannot be indexed like this", types(&text)), None),
+            E::ErrorIndexingType(text, _) => {
+                (format!("{} cannot be indexed like this", types(&text)), None)
+            }
             E::ErrorRuntime(value, _) => (thrown(value), None),
             E::ErrorParsing(rhai::ParseErrorType::AssignmentToConstant(name), _)
             | E::ErrorAssignmentToConstant(name, _) => (
@@ -85,20 +87,22 @@ impl Diagnosis<'_> {
             E::ErrorDataRace(what, _) => data_race(&what),
             E::ErrorNonPureMethodCallOnConstant(name, _) => (
                 format!("`{}` would change a value that can only be read here", property(&name)),
-                Some("functions read the variables of the session; pass the value in and return the changed one".into()),
+                Some("pass the value into the function and return the changed one".into()),
             ),
             E::ErrorStackOverflow(_) => (
                 "the functions call each other more than 256 levels deep".into(),
                 Some("is there a recursion without an end?".into()),
             ),
-            E::ErrorArrayBounds(len, index, _) => (format!("there is no item {index} in an array of {len}"), None),
+            E::ErrorArrayBounds(len, index, _) => {
+                (format!("there is no item {index} in an array of {len}"), None)
+            }
             E::ErrorStringBounds(len, index, _) => {
                 (format!("there is no character {index} in a string of {len}"), None)
             }
             E::ErrorMismatchDataType(wanted, got, _) if !wanted.is_empty() => {
                 (format!("this needs {}, not {}", readable(&wanted), readable(&got)), None)
             }
-            E::ErrorFor(_) => ("`for` needs something with items: an array, a range, a string, Tokens".into(), None),
+            E::ErrorFor(_) => ("`for` needs an array, a range, a string or Tokens".into(), None),
             other => (sentence(&other.to_string()), None),
         }
     }
@@ -162,7 +166,7 @@ impl Diagnosis<'_> {
                 Some(format!("it is {}", entry.signature())),
             );
         }
-        let titles: Vec<String> = self.registry.entries.iter().map(|entry| entry.title()).collect();
+        let titles: Vec<String> = self.registry.entries.iter().map(Entry::title).collect();
         let plain = self.registry.functions().map(|entry| entry.name.as_str());
         let known = self
             .names
@@ -211,9 +215,7 @@ fn thrown(value: Dynamic) -> String {
 fn data_race(what: &str) -> Words {
     let method = what.split('\'').nth(1).unwrap_or("the method");
     (
-        format!(
-            "a closure reads the very variable that `{method}` is working on (Rhai calls it a data race)"
-        ),
+        format!("a closure reads the variable that `{method}` is working on (Rhai: a data race)"),
         Some("copy what the closure needs first: `let q = item.q;`, then use `q` in it".into()),
     )
 }
@@ -251,7 +253,7 @@ fn types(text: &str) -> String {
 /// Lower-case start, no full stop: it becomes the sentence after `error:`.
 fn sentence(text: &str) -> String {
     let mut letters = text.trim_end_matches('.').chars();
-    let acronym = text.chars().nth(1).is_some_and(|c| c.is_uppercase());
+    let acronym = text.chars().nth(1).is_some_and(char::is_uppercase);
     match letters.next() {
         Some(first) if !acronym => first.to_lowercase().chain(letters).collect(),
         _ => text.into(),

@@ -102,7 +102,7 @@ impl Lexed {
                     interpolating = false;
                 }
                 Token::RightBrace => {
-                    control.borrow_mut().is_within_text = braces.pop() == Some(true)
+                    control.borrow_mut().is_within_text = braces.pop() == Some(true);
                 }
                 _ => {}
             }

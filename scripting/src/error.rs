@@ -31,7 +31,7 @@ pub struct Failure {
     /// One sentence.
     pub message: String,
     /// The token it happened at.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// The calls that led there, innermost first: what was called, and from where.
     pub calls: Vec<(String, Option<Place>)>,
     /// What to do about it.
@@ -173,7 +173,7 @@ mod tests {
         let place = Place::new("demo.rhai", "let a = b;".into(), Position::new(1, 9));
         let calls = vec![("`f`".to_string(), place.clone())];
         let failure = Failure {
-            place,
+            place: place.map(Box::new),
             calls,
             hint: Some("did you mean `a`?".into()),
             ..Failure::new(FailureKind::Script, "there is no variable `b`")

@@ -121,7 +121,7 @@ impl Host {
             return Ok(target);
         }
         Err(fail(format!(
-            "cannot write {path}: scripts write only below the working folder and the temporary folder"
+            "cannot write {path}: only below the working folder and the temporary folder"
         )))
     }
 }

@@ -1,7 +1,7 @@
 //! One layer of a state: its parts can be read and replaced, `state[1].aa *= 0.5`.
 
 use crate::charts::short;
-use crate::host::{Fallible, Number, engine_failure, fail, number};
+use crate::host::{Fallible, Number, Value, engine_failure, fail, number};
 use crate::state::State;
 use crate::tensor::{Tensor, tensor_of};
 use rhai::plugin::*;
@@ -39,6 +39,16 @@ impl Layer {
         self.state.state.set_part(self.index, name, value).map_err(engine_failure)
     }
 
+    /// Replaces a part; a single number fills it.
+    fn put(&mut self, name: &str, value: &Dynamic) -> Fallible<()> {
+        let value = tensor_of(value)?.array;
+        let filled = match value.item() {
+            Some(x) => Array::full(self.part(name)?.shape(), x),
+            None => value,
+        };
+        self.set(name, &filled)
+    }
+
     /// Changes every part that is remembered.
     fn change(&mut self, f: impl Fn(&str, &Array) -> Array) -> Fallible<()> {
         for name in self.state.state.parts() {
@@ -67,11 +77,7 @@ pub fn module() -> Module {
             FuncRegistration::new_setter(name).with_params_info(["this: &mut Layer", "value", "()"])
         };
         setter().set_into_module(&mut module, move |layer: &mut Layer, value: Dynamic| {
-            let value = tensor_of(&value)?.array;
-            let shape = layer.part(name)?;
-            // A single number fills the part.
-            let filled = value.item().map(|x| Array::full(shape.shape(), x));
-            layer.set(name, filled.as_ref().unwrap_or(&value))
+            layer.put(name, &value)
         });
     }
     module
@@ -81,6 +87,39 @@ pub fn module() -> Module {
 mod functions {
     /// One layer of a state.
     pub type Layer = super::Layer;
+
+    /// A part by its name, as `layer.att_x` but for a name in a variable.
+    ///
+    /// ```
+    /// let layer = load_model("toy:rwkv4").new_state()[0];
+    /// for name in layer.parts { print(`${name} ${layer[name].shape}`); }
+    /// ```
+    #[rhai_fn(index_get, return_raw, pure)]
+    pub fn part_by_name(this: &mut Layer, name: &str) -> Fallible<Tensor> {
+        this.part(name).map(Tensor::from)
+    }
+
+    /// Replaces a part by its name; a single number fills it.
+    ///
+    /// ```
+    /// let s = load_model("toy:rwkv4").new_state();
+    /// s[0]["bb"] = 1.0;
+    /// assert(s[0].bb.min() == 1);
+    /// ```
+    #[rhai_fn(index_set, return_raw)]
+    pub fn set_part_by_name(this: &mut Layer, name: &str, value: Value) -> Fallible<()> {
+        this.put(name, &value)
+    }
+
+    /// The names of the parts.
+    ///
+    /// ```
+    /// assert(load_model("toy:rwkv7").new_state()[0].parts == ["att_x", "wkv", "ffn_x"]);
+    /// ```
+    #[rhai_fn(get = "parts", pure)]
+    pub fn parts(this: &mut Layer) -> rhai::Array {
+        this.state.state.parts().iter().map(|&name| name.into()).collect()
+    }
 
     /// Empties the layer, as before the first token.
     ///

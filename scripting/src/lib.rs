@@ -4,6 +4,9 @@
 //! values and failures are drawn on a [`Canvas`] that the caller describes. Run it on a thread
 //! with [`STACK`] bytes of stack, or deep scripts end the process instead of the line.
 
+// Ours would be found by tests/tidy.rs.
+#![allow(clippy::unwrap_used, reason = "the code that #[export_module] makes unwraps")]
+
 mod charts;
 mod chat;
 mod complete;

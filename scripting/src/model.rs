@@ -64,12 +64,10 @@ impl Model {
     fn describe(&self) -> String {
         let model = self.engine();
         let (version, layers, channels) = (model.rwkv.version(), model.n_layer(), model.n_embd());
+        let size = format!("{layers} layers x {channels}");
         let millions = crate::charts::short(model.n_params() as f64 / 1e6);
-        let (name, place) = (&model.name, &model.place.name);
-        format!(
-            "Model {name}   {version}, {layers} layers x {channels}, {millions} M parameters, {place} {}",
-            model.dtype
-        )
+        let (name, place, dtype) = (&model.name, &model.place.name, model.dtype);
+        format!("Model {name}   {version}, {size}, {millions} M parameters, {place} {dtype}")
     }
 }
 

@@ -4,8 +4,11 @@ use crate::host::{Fallible, Number, fail, number};
 use rhai::plugin::*;
 use rhai::{FLOAT, FuncRegistration, INT, Module};
 
+/// Name, words for it, and what it does.
+type Function = (&'static str, &'static str, fn(f64) -> f64);
+
 /// Functions of one float that Rhai offers to floats only.
-const OF_FLOATS: [(&str, &str, fn(f64) -> f64); 9] = [
+const OF_FLOATS: [Function; 9] = [
     ("sqrt", "square root", f64::sqrt),
     ("exp", "e to the power", f64::exp),
     ("ln", "natural logarithm", f64::ln),

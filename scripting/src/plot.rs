@@ -31,7 +31,7 @@ fn matrix(value: &Dynamic, what: &str) -> Fallible<Vec<Vec<f64>>> {
     if let Some(tensor) = value.read_lock::<Tensor>() {
         return Ok(tensor.rows());
     }
-    let nested = value.read_lock::<Array>().filter(|rows| rows.iter().any(|row| row.is_array()));
+    let nested = value.read_lock::<Array>().filter(|rows| rows.iter().any(Dynamic::is_array));
     let rows = match nested {
         Some(rows) => rows.iter().map(|row| numbers(row, what)).collect::<Fallible<Vec<_>>>()?,
         None => vec![numbers(value, what)?],
@@ -148,7 +148,7 @@ mod functions {
             let (labels, values) = (labels.len(), values.len());
             return Err(fail(format!("plot::bar has {labels} labels but {values} values")));
         }
-        let labels = labels.iter().map(|label| label.to_string()).collect();
+        let labels = labels.iter().map(ToString::to_string).collect();
         Ok(View::Bars(Bars { title, labels, values, width }))
     }
 

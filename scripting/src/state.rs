@@ -47,6 +47,15 @@ impl State {
         format!("{:.1} {unit}", bytes / size)
     }
 
+    fn version(&self) -> String {
+        match &self.source {
+            Source::Model(model) => {
+                model.upgrade().map_or(String::new(), |m| m.borrow().rwkv.version().to_string())
+            }
+            Source::File(origin) => origin.version.clone(),
+        }
+    }
+
     fn origin(&self) -> Origin {
         match &self.source {
             Source::Model(model) => {
@@ -62,9 +71,9 @@ impl State {
     }
 
     fn describe(&self) -> String {
-        let version = if self.state.is_v4() { "RWKV-4   " } else { "" };
         let channels = self.state.layers.first().map_or(0, |layer| layer.att_x.dims()[1]);
-        format!("State {version}{} layers x {channels}   {}", self.state.layers.len(), self.size())
+        let (version, layers, size) = (self.version(), self.state.layers.len(), self.size());
+        format!("State {version}   {layers} layers x {channels}   {size}")
     }
 
     fn parts_table(&self) -> Table {

@@ -34,9 +34,9 @@ fn statistics(times: &mut [f64]) -> Map {
 
 /// Names of all keys, sorted, each once.
 fn keys(rows: &[Dynamic]) -> Vec<String> {
-    let maps = rows.iter().filter_map(|row| row.read_lock::<Map>());
+    let maps = rows.iter().filter_map(Dynamic::read_lock::<Map>);
     let mut names: Vec<String> =
-        maps.flat_map(|map| map.keys().map(|key| key.to_string()).collect::<Vec<_>>()).collect();
+        maps.flat_map(|map| map.keys().map(ToString::to_string).collect::<Vec<_>>()).collect();
     names.sort();
     names.dedup();
     names

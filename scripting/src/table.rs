@@ -15,7 +15,7 @@ pub struct Table {
 impl Table {
     /// A table from names and cells.
     pub fn new(columns: &[&str], rows: Vec<Vec<String>>) -> Self {
-        Self { columns: columns.iter().map(|name| name.to_string()).collect(), rows }
+        Self { columns: columns.iter().map(ToString::to_string).collect(), rows }
     }
 
     /// The size in words.
@@ -71,7 +71,7 @@ mod tests {
         let rows = [["1", "0.5", "a"], ["16", "12.25", "b\tc"]];
         Table::new(
             &["layer", "norm", "piece"],
-            rows.iter().map(|row| row.iter().map(|cell| cell.to_string()).collect()).collect(),
+            rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect(),
         )
     }
 

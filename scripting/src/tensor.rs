@@ -53,10 +53,13 @@ fn short(x: f32) -> String {
     crate::charts::short(f64::from(x))
 }
 
+/// Name of an operator, and what it does.
+type Operator = (&'static str, fn(f32, f32) -> f32);
+
 /// The module of this file.
 pub fn module() -> Module {
     let mut module = exported_module!(functions);
-    let operators: [(&str, fn(f32, f32) -> f32); 4] =
+    let operators: [Operator; 4] =
         [("+", |a, b| a + b), ("-", |a, b| a - b), ("*", |a, b| a * b), ("/", |a, b| a / b)];
     for (name, f) in operators {
         let operator = || FuncRegistration::new(name).in_global_namespace();

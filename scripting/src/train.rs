@@ -4,10 +4,13 @@ use crate::data::{Batch, Dataset};
 use crate::host::{Fallible, Host, engine_failure, fail, words};
 use crate::model::Model;
 use crate::options::OptionMap;
+use crate::tensor::Tensor;
 use rhai::plugin::*;
-use rhai::{Array, INT, Map, Module};
+use rhai::{INT, Map, Module};
+use rwkv_engine::tensor::Array;
 use rwkv_engine::train::{Cosine, Settings, Trainer as Engine};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A model in training; all copies are the same one.
@@ -15,6 +18,17 @@ use std::rc::Rc;
 pub struct Trainer {
     engine: Rc<RefCell<Engine>>,
     model: Model,
+}
+
+impl Trainer {
+    /// Refuses tokens that the model does not have.
+    fn check(&self, batch: &Batch) -> Fallible<()> {
+        let size = self.model.engine().vocab_size();
+        match batch.0.tokens().iter().find(|&&id| id as usize >= size) {
+            None => Ok(()),
+            Some(id) => Err(fail(format!("token {id} is out of range: the model knows {size}"))),
+        }
+    }
 }
 
 /// Batches that `evaluate` takes from a data set, and their rows.
@@ -39,7 +53,7 @@ fn adam(options: Map, usual: Settings) -> Fallible<Settings> {
     let betas = match options.take("betas") {
         None => usual.betas,
         Some(value) => {
-            let list = value.clone().try_cast::<Array>().unwrap_or_default();
+            let list = value.clone().try_cast::<rhai::Array>().unwrap_or_default();
             match crate::lists::floats(&list, "optim::adam: `betas`")?[..] {
                 [a, b] if (0.0..1.0).contains(&a) && (0.0..1.0).contains(&b) => {
                     [a as f32, b as f32]
@@ -165,6 +179,7 @@ mod functions {
         Host::of(&context).poll()?;
         let busy =
             || fail("the model is being used by the function that calls this; train outside of it");
+        this.check(&batch)?;
         let mut model = this.model.0.try_borrow_mut().map_err(|_| busy())?;
         let mut engine = this.engine.borrow_mut();
         let done = engine.train_step(&batch.0).map_err(engine_failure)?;
@@ -179,6 +194,33 @@ mod functions {
         Ok(map)
     }
 
+    /// The gradients of a batch without learning from it, as `#{loss, grads}`: `grads` has a tensor
+    /// for every parameter, by its name in checkpoints.
+    ///
+    /// ```
+    /// let model = init_model("rwkv7", #{ n_layer: 1, n_embd: 16 });
+    /// let batch = data::batch([[97, 98, 99], [98, 99, 97]]);
+    /// let out = new_trainer(model, #{ l2wrap: 0 }).gradients(batch);
+    /// assert(out.grads["head.weight"].shape == [256, 16]);
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn gradients(this: &mut Trainer, batch: Batch) -> Fallible<Map> {
+        let engine = this.engine.borrow();
+        this.check(&batch)?;
+        let (loss, gradients) = engine.gradients(&batch.0);
+        let mut known: BTreeMap<_, _> = engine.named_gradients(&gradients).into_iter().collect();
+        let tensor = |(name, shape): (String, Vec<usize>)| {
+            let array = match known.remove(&name) {
+                Some(values) => Array::new(&shape, values).map_err(engine_failure)?,
+                None => Array::full(&shape, 0.0), // no part of the loss
+            };
+            Ok((name.into(), Dynamic::from(Tensor::from(array))))
+        };
+        let tensors = this.model.engine().tensors().into_iter();
+        let grads: Map = tensors.map(tensor).collect::<Fallible<_>>()?;
+        Ok([("loss".into(), loss.into()), ("grads".into(), grads.into())].into())
+    }
+
     /// The loss without learning, as `#{loss, ppl}`: of one batch.
     ///
     /// ```
@@ -188,6 +230,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "evaluate", return_raw, pure)]
     pub fn evaluate_batch(this: &mut Trainer, batch: Batch) -> Fallible<Map> {
+        this.check(&batch)?;
         let loss = this.engine.borrow().evaluate(&batch.0);
         Ok(numbers([("loss", loss), ("ppl", loss.exp())]))
     }
@@ -211,8 +254,9 @@ mod functions {
         let mut sum = 0.0;
         for _ in 0..PROBE.0 {
             Host::of(&context).poll()?;
-            sum +=
-                this.engine.borrow().evaluate(&probe.next_batch(PROBE.1).map_err(engine_failure)?);
+            let batch = Batch(probe.next_batch(PROBE.1).map_err(engine_failure)?);
+            this.check(&batch)?;
+            sum += this.engine.borrow().evaluate(&batch.0);
         }
         let loss = sum / PROBE.0 as f64;
         Ok(numbers([("loss", loss), ("ppl", loss.exp())]))

@@ -48,24 +48,29 @@ fn open(name: &str, file: &Checkpoint, tokenizer: Option<&Path>, place: &Place) 
         Rwkv::load(&weights).with_context(|| format!("{} cannot be loaded", file.source()))?;
     let vocabulary = rwkv.dims()[0];
     let (tokenizer, note) = match tokenizer {
-        Some(path) => (Tokenizer::open(path)?, None),
+        Some(path) => with_doubts(Tokenizer::open(path)?, vocabulary),
         None => by_vocabulary(vocabulary),
     };
     let mut notes: Vec<_> = note.into_iter().collect();
-    if tokenizer.size() > vocabulary {
-        notes.push(format!(
-            "the tokenizer {} knows {} tokens but the model only {vocabulary}; they may not \
-             belong together.",
-            tokenizer.name(),
-            tokenizer.size()
-        ));
-    }
     let unused = unused(file, &rwkv);
     if !unused.is_empty() {
         notes.push(format!("the file has tensors that RWKV does not use: {}.", unused.join(", ")));
     }
     let dtype = file.dtype("emb.weight").unwrap_or(Dtype::F32);
     Ok(Model::new(name.to_string(), rwkv, tokenizer, place, dtype, notes))
+}
+
+/// A tokenizer that was given, and a warning where it cannot be the model's own.
+fn with_doubts(tokenizer: Tokenizer, vocabulary: usize) -> (Tokenizer, Option<String>) {
+    let doubt = (tokenizer.size() > vocabulary).then(|| {
+        format!(
+            "the tokenizer {} knows {} tokens but the model only {vocabulary}; they may not \
+             belong together.",
+            tokenizer.name(),
+            tokenizer.size()
+        )
+    });
+    (tokenizer, doubt)
 }
 
 /// The usual tokenizer of a vocabulary of this size, and a warning where it is a guess.

@@ -29,11 +29,11 @@ const SAID: [(&str, &[&str]); 20] = [
     ("[1, 2][5]", &["there is no item 5 in an array of 2"]),
     (
         "let m = #{ a: [1, 2], q: 1 }; m.a.map(|x| x + m.q)",
-        &["Rhai calls it a data race", "copy what the closure needs first"],
+        &["Rhai: a data race", "copy what the closure needs first"],
     ),
     ("table", &["`table` is a function", "call it: `table(..)`"]),
     ("read_file(\"/no/such\")", &["cannot read /no/such"]),
-    ("let n = 5; for x in n { }", &["`for` needs something with items"]),
+    ("let n = 5; for x in n { }", &["`for` needs an array"]),
 ];
 
 #[test]

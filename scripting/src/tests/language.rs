@@ -98,7 +98,10 @@ fn functions_see_the_variables_of_the_session() {
     desk.line("scale = 4;");
     assert_eq!(desk.line("scaled(2)"), "8");
     // The value is the present one, also in the middle of a line.
-    assert_eq!(desk.line("let n = 0; fn seen() { n } let all = []; for i in 0..3 { n += 1; all.push(seen()); } all"), "[1, 2, 3]");
+    desk.line("let n = 0; fn seen() { n } let all = [];");
+    assert_eq!(desk.line("for i in 0..3 { n += 1; all.push(seen()); } all"), "[1, 2, 3]");
+    let one_line = "let m = 0; fn look() { m } for i in 0..3 { m += 1; all.push(look()); } all";
+    assert_eq!(desk.line(one_line), "[1, 2, 3, 1, 2, 3]");
     assert_eq!(desk.line("fn local(scale) { scale } local(1)"), "1");
     let refused = desk.refusal("let list = [1]; fn grow() { list.push(2) } grow()");
     assert!(
@@ -238,6 +241,7 @@ fn files_are_written_only_where_they_may() {
 #[test]
 fn output_goes_to_the_callback() {
     let mut desk = Desk::new();
-    desk.line("print(1); print(`a ${[1.5, \"x\"]}`); show(plot::bar([\"a\"], [1], #{ width: 3 })); show(2);");
+    desk.line("print(1); print(`a ${[1.5, \"x\"]}`);");
+    desk.line("show(plot::bar([\"a\"], [1], #{ width: 3 })); show(2);");
     assert_eq!(desk.heard(), ["1", "a [1.5, \"x\"]", "a │███ 1", "2"]);
 }

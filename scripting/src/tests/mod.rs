@@ -3,6 +3,7 @@
 mod failures;
 mod language;
 mod manual;
+mod models;
 mod typing;
 
 use crate::{Canvas, Failure, Options, Output, Session};
@@ -18,10 +19,15 @@ pub struct Desk {
 
 impl Desk {
     pub fn new() -> Self {
-        Self::in_folder(std::env::temp_dir())
+        Self::start(std::env::temp_dir(), "first")
     }
 
     pub fn in_folder(folder: PathBuf) -> Self {
+        Self::start(folder, "first")
+    }
+
+    /// A session whose scripts have one argument.
+    pub fn start(folder: PathBuf, argument: &str) -> Self {
         let said: Rc<RefCell<Vec<String>>> = Rc::default();
         let heard = said.clone();
         let out = Rc::new(move |output: Output| {
@@ -30,7 +36,7 @@ impl Desk {
                 Output::View(view) => view.draw(&Canvas::default()),
             });
         });
-        let args = vec!["first".to_string()];
+        let args = vec![argument.to_string()];
         let options = Options {
             device: "cpu".into(),
             seed: Some(1),
