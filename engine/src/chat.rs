@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::device;
 
-    const GO: AtomicBool = AtomicBool::new(false);
+    static GO: AtomicBool = AtomicBool::new(false);
 
     fn toy() -> (Model, Chat) {
         let model = Model::load("toy:rwkv7", None, &device::choose("cpu").unwrap()).unwrap();

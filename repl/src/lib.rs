@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. Whatever is typed ends up as Rhai code for a
 //! `rwkv_scripting::Session`, so a session can be written down and run again.
+#![allow(clippy::print_stderr)] // this crate is the one that prints
 
 mod arguments;
 mod commands;

@@ -160,7 +160,9 @@ mod tests {
         let open = code.matches(['(', '{']).count();
         let inside = code.strip_prefix("show(").and_then(|rest| rest.strip_suffix(')'));
         let statement = inside.is_some_and(|value| value.contains(';') || value.contains("fn "));
-        open == code.matches([')', '}']).count() && code.matches('"').count() % 2 == 0 && !statement
+        open == code.matches([')', '}']).count()
+            && code.matches('"').count().is_multiple_of(2)
+            && !statement
     }
 
     fn record(inputs: &[(&str, bool)]) -> Record {

@@ -30,8 +30,7 @@ impl Completer<'_> {
         if let Some(quote) = open_quote(before) {
             return self.files(before, quote + 1);
         }
-        let start =
-            before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+        let start = word_start(before);
         let (left, word) = before.split_at(start);
         let found: BTreeSet<String> = if let Some(path) = left.strip_suffix("::") {
             let module = &path[word_start(path)..];
@@ -113,13 +112,12 @@ fn call(name: &str) -> String {
 
 /// Where the word at the end of `text` begins.
 fn word_start(text: &str) -> usize {
-    text.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1)
+    text.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len()
 }
 
 /// Where the path of names, properties and whole-number indexes at the end of `text` begins.
 fn path_start(text: &str) -> usize {
-    let keep = |c: char| c.is_ascii_alphanumeric() || "_.[]-".contains(c);
-    text.rfind(|c: char| !keep(c)).map_or(0, |at| at + 1)
+    text.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "_.[]-".contains(c)).len()
 }
 
 /// The bracket of the call that the end of `text` is an argument of.

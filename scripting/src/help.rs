@@ -128,9 +128,8 @@ impl Entry {
 
     /// Keys of the option map, from the doc's list ``- `key` …``.
     pub fn option_keys(&self) -> Vec<&str> {
-        let key = |line: &'_ str| -> Option<usize> { line.trim().strip_prefix("- `")?.find('`') };
-        let lines = self.doc.lines().filter(|line| key(line).is_some());
-        lines.filter_map(|line| line.trim().strip_prefix("- `")?.split('`').next()).collect()
+        let lines = self.doc.lines().filter_map(|line| line.trim().strip_prefix("- `"));
+        lines.filter_map(|line| line.split('`').next()).collect()
     }
 }
 

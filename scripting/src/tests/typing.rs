@@ -64,3 +64,23 @@ fn variables_are_listed() {
         listed.iter().map(|(n, t, v)| (n.as_str(), t.as_str(), v.as_str())).collect();
     assert_eq!(listed, expected);
 }
+
+#[test]
+fn no_text_however_odd_is_too_much() {
+    let mut desk = Desk::new();
+    desk.line("let list = [1];");
+    let odd = "é.list[0].`${x\u{1F600}}` \"\\é /* ü #{ ti::ö \n|x| 'c' ]])}} r#\"x\"# 1e 0x";
+    let ends = odd.char_indices().map(|(at, _)| at).chain([odd.len()]);
+    for end in ends {
+        let text = &odd[..end];
+        desk.session.complete(text, end);
+        desk.session.is_complete(text);
+        for (range, _) in desk.session.colours(text) {
+            assert!(text.get(range.clone()).is_some(), "{text}: {range:?}");
+        }
+        if let Err(failure) = desk.session.check("odd", text) {
+            failure.draw(&crate::Canvas::default());
+        }
+    }
+    desk.session.complete("é", 1);
+}
