@@ -257,6 +257,19 @@ fn a_pipe_gets_plain_results_only() {
 }
 
 #[test]
+fn help_fits_the_screen() {
+    let folder = Folder::new();
+    let (out, err, code) = pipe(&folder.0, &[], "/help\n");
+    assert_eq!((err.as_str(), code), ("", 0));
+    assert!(out.contains("/save FILE") && out.contains("plot::"), "{out}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    let (out, _, _) = pipe(&folder.0, &["help", "run"], "");
+    assert!(out.contains("Usage: rwkv run"), "{out}");
+    let (out, _, _) = pipe(&folder.0, &["help", "seed"], "");
+    assert!(out.contains("seed(") && out.contains("random"), "{out}");
+}
+
+#[test]
 fn exit_codes_tell_what_happened() {
     let folder = Folder::new();
     fs::write(folder.0.join("good.rhai"), "#!/usr/bin/env -S rwkv run\nprint(args(0, \"-\"));")

@@ -47,7 +47,8 @@ impl Command {
         format!("/{} {}", self.name, self.argument).trim_end().to_owned()
     }
 
-    fn line(&self) -> String {
+    /// Usage and sentence.
+    pub fn line(&self) -> String {
         format!("  {:<16} {}", self.usage(), self.about)
     }
 
@@ -86,19 +87,7 @@ fn help(prompt: &mut Prompt, topic: &str) -> After {
         prompt.writer.line(&command.line());
         return After::Stay;
     }
-    if !topic.is_empty() {
-        prompt.writer.line(prompt.session.borrow().help(topic).trim_end());
-        return After::Stay;
-    }
-    let commands = COMMANDS.iter().map(Command::line).collect::<Vec<_>>().join("\n");
-    let topics = prompt.session.borrow().topics();
-    let topics = topics.iter().map(|(name, about)| format!("  ?{name:<15} {about}"));
-    let topics = topics.collect::<Vec<_>>().join("\n");
-    prompt.writer.line(&format!(
-        "Commands\n{commands}\n  {:<16} Say TEXT to the model.\n\nTopics\n{topics}",
-        "> TEXT"
-    ));
-    After::Stay
+    prompt.explain(topic)
 }
 
 fn load(prompt: &mut Prompt, model: &str) -> After {

@@ -10,6 +10,7 @@ mod editor;
 mod helper;
 mod history;
 mod input;
+mod manual;
 mod output;
 mod saving;
 mod session;

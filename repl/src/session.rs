@@ -3,6 +3,7 @@
 use crate::arguments::Settings;
 use crate::commands;
 use crate::input::{self, Input, Mode, quoted};
+use crate::manual;
 use crate::output::Writer;
 use crate::saving::Record;
 use crate::tty::{Tty, Work};
@@ -40,6 +41,8 @@ pub struct Prompt {
     pub typed: Vec<String>,
     /// Whether any input failed.
     pub failed: bool,
+    /// The model it opened with.
+    model: Option<View>,
     tty: Tty,
     work: Work,
 }
@@ -59,6 +62,7 @@ impl Prompt {
             settings,
             typed: Vec::new(),
             failed: false,
+            model: None,
             tty,
             work,
         };
@@ -69,9 +73,12 @@ impl Prompt {
     /// The first lines, which `/save` writes down only if something needs them; the seed counts
     /// from here on.
     fn begin(&mut self, code: &str) {
-        let begun = self.compute(code);
-        match begun.and_then(|_| self.compute(&self.record.seeding())) {
-            Ok(_) => self.record.prelude = code.to_owned(),
+        let seeding = format!("{}\nmodel", self.record.seeding());
+        match self.compute(code).and_then(|_| self.compute(&seeding)) {
+            Ok(model) => {
+                self.record.prelude = code.to_owned();
+                self.model = model;
+            }
             Err(failure) => {
                 self.failed = true;
                 self.writer.failure(&failure);
@@ -101,7 +108,7 @@ impl Prompt {
         match sorted {
             Input::Blank => After::Stay,
             Input::Command(name, argument) => commands::run(self, name, argument),
-            Input::Question(topic) => commands::run(self, "help", topic),
+            Input::Question(topic) => self.explain(topic),
             Input::Say(words) => self.evaluate(&format!("chat.say({})", quoted(words))),
             Input::Code(code) => self.evaluate(code),
         }
@@ -145,6 +152,18 @@ impl Prompt {
         }
     }
 
+    /// Shows the manual entry of a topic, or what there is.
+    pub fn explain(&self, topic: &str) -> After {
+        let session = self.session.borrow();
+        let width = self.writer.screen().canvas().width;
+        let text = match topic {
+            "" => manual::overview(&session, width),
+            topic => session.help(topic),
+        };
+        self.writer.line(text.trim_end());
+        After::Stay
+    }
+
     /// Reports a mistake in a command.
     pub fn refuse(&mut self, sentence: &str) -> After {
         self.failed = true;
@@ -152,15 +171,14 @@ impl Prompt {
         After::Stay
     }
 
-    /// Two lines that say where one is and how to go on.
+    /// Three lines that say where one is and how to go on.
     pub fn greet(&self) {
         let (version, device) = (env!("CARGO_PKG_VERSION"), &self.settings.device);
         let note = |text: &str| self.writer.note(text);
         note(&format!("rwkv-lab {version}  |  {device}  |  /help  ?name  Ctrl-D leaves"));
-        for (name, _, view) in self.session.borrow().variables() {
-            if name == "model" {
-                note(&format!("model  {view}\n`> hello` talks to it, /chat stays in the talk"));
-            }
+        if let Some(model) = &self.model {
+            note(&model.draw(&self.writer.screen().canvas()));
+            note("`> hello` talks to it, /chat stays in the talk");
         }
     }
 }

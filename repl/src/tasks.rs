@@ -3,6 +3,7 @@
 use crate::arguments::{Arguments, Run, Settings, Task};
 use crate::editor::{read_lines, read_terminal};
 use crate::input::Mode;
+use crate::manual;
 use crate::output::Writer;
 use crate::session::{Prompt, here, new_session, watched};
 use crate::term::Screen;
@@ -36,7 +37,9 @@ pub fn run(arguments: Arguments) -> i32 {
         (None, None) => desk.prompt(None, false),
         (Some(Task::Chat { model }), None) => desk.prompt(model.as_deref(), true),
         (Some(Task::Definitions), None) => desk.tell(Session::definitions),
-        (Some(Task::Help { topic }), None) => desk.tell(|session| manual(session, topic)),
+        (Some(Task::Help { topic }), None) => {
+            desk.tell(|session| explained(session, topic.as_deref(), out.canvas().width))
+        }
     }
 }
 
@@ -44,11 +47,14 @@ fn usage(sentence: &str) -> ! {
     Arguments::command().error(ErrorKind::ArgumentConflict, sentence).exit()
 }
 
-fn manual(session: &Session, topic: Option<String>) -> String {
-    let list = |(name, about)| format!("{name:<16} {about}");
-    match topic {
-        Some(topic) => session.help(&topic),
-        None => session.topics().into_iter().map(list).collect::<Vec<_>>().join("\n"),
+/// The manual of a task of the command line or of what a script can say.
+fn explained(session: &Session, topic: Option<&str>, width: usize) -> String {
+    let Some(topic) = topic else { return manual::topics(session, width) };
+    let mut tasks = Arguments::command();
+    tasks.build();
+    match tasks.find_subcommand_mut(topic) {
+        Some(task) => task.render_long_help().to_string(),
+        None => session.help(topic),
     }
 }
 

@@ -280,14 +280,14 @@ fn page(found: &[&Entry]) -> String {
     text.trim_end().to_string()
 }
 
-/// A type or a module: one line for each member.
+/// A type or a module: the call and one sentence for each member.
 fn overview(topic: &str, members: &[&Entry]) -> String {
     let mut lines = BTreeMap::new();
     for entry in members {
         let line: &mut String = lines.entry((entry.kind, entry.name.clone())).or_default();
         if line.is_empty() {
             let call = entry.signature().replacen(&format!("{topic}."), ".", 1);
-            *line = format!("  {call:<44} {}", entry.sentence()).trim_end().to_string();
+            *line = format!("  {call}\n      {}", entry.sentence()).trim_end().to_string();
         }
     }
     format!("{topic}\n{}", lines.into_values().collect::<Vec<_>>().join("\n"))
