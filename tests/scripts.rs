@@ -20,7 +20,8 @@ fn scripts_say_what_they_promise() {
     for script in scripts {
         let name = script.strip_prefix(&folder).unwrap().to_string_lossy().replace('\\', "/");
         let code = std::fs::read_to_string(&script).unwrap();
-        let promised: Vec<_> = code.lines().filter_map(|line| line.strip_prefix("//> ")).collect();
+        let promised: Vec<_> =
+            code.lines().filter_map(|line| line.trim_start().strip_prefix("//> ")).collect();
         assert!(!promised.is_empty(), "{name} promises nothing");
         let said = run(&script, &name, &code);
         let mut lines = said.lines();

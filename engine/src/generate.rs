@@ -10,6 +10,7 @@ use crate::sample::{Sampler, Sampling, exempt_from_frequency};
 use crate::state::State;
 use crate::stop::Stop;
 use crate::tensor::Array;
+use crate::tokenizer::Tokenizer;
 
 /// How to generate.
 #[derive(Clone, Debug)]
@@ -24,6 +25,31 @@ pub struct Options {
     pub stop: Vec<String>,
     /// Tokens that end it: 0, the end of a document, for RWKV.
     pub end: Vec<u32>,
+}
+
+impl Options {
+    /// The usual way to continue a text with this model. Letters have to come again and again, so a
+    /// model that reads bytes is not punished for repeating them.
+    pub fn of(model: &Model) -> Self {
+        let mut options = Self::default();
+        if matches!(model.tokenizer, Tokenizer::Bytes) {
+            options.sampler.presence_penalty = 0.0;
+            options.sampler.frequency_penalty = 0.0;
+        }
+        options
+    }
+
+    /// The usual way to answer in a chat (ChatRWKV, API_DEMO_CHAT): closer to the likeliest answer,
+    /// and ended by a blank line.
+    pub fn chat(model: &Model) -> Self {
+        let mut options = Self { stop: vec!["\n\n".into()], ..Self::of(model) };
+        options.sampler.top_p = 0.3;
+        if options.sampler.presence_penalty > 0.0 {
+            options.sampler.presence_penalty = 0.5;
+            options.sampler.frequency_penalty = 0.5;
+        }
+        options
+    }
 }
 
 impl Default for Options {

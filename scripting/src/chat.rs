@@ -77,7 +77,7 @@ fn start(host: &Host, model: &Model, options: Map) -> Fallible<Chat> {
             }
         },
     };
-    let mut usual = Options { stop: vec!["\n\n".into()], ..Options::default() };
+    let mut usual = Options::chat(&model.engine());
     if let Some(sampler) = options.take("sampler") {
         let map = sampler.clone().try_cast::<Map>();
         let map = map.ok_or_else(|| {
@@ -118,7 +118,8 @@ mod functions {
     /// - `user` name before what is asked, `User`
     /// - `assistant` name before what is answered, `Assistant`
     /// - `system` said once before the first turn
-    /// - `sampler` a map of `temperature`, `top_p` and the other settings of `generate`
+    /// - `sampler` a map of `temperature`, `top_p` and the other settings of `generate`; `top_p` is
+    ///   0.3 here and both penalties 0.5, or 0 for a model that reads bytes
     /// - `max_tokens` of an answer, 100
     /// - `stop` what ends an answer, a blank line
     /// - `seed` of the answers

@@ -157,7 +157,8 @@ fn run(
         },
     };
     let mut listener = Listener::new(context, &host, &mut options)?;
-    let settings = settings(&host, &mut options, Options::default())?;
+    let usual = Options::of(&model.engine());
+    let settings = settings(&host, &mut options, usual)?;
     options.finish()?;
     let ids = model.ids(prompt)?;
     let engine = model.engine();
@@ -196,7 +197,7 @@ mod functions {
     /// - `temperature` sharpens below 1, flattens above, 0 takes the likeliest; 1.0
     /// - `top_p` keeps the likeliest tokens that sum to this, 0.85
     /// - `top_k` keeps at most this many, 0 keeps all
-    /// - `presence_penalty` taken off the logit of a token that occurred, 0.2
+    /// - `presence_penalty` taken off the logit of a token that occurred, 0.2; 0 for bytes
     /// - `frequency_penalty` taken off for each time it occurred, 0.2
     /// - `penalty_decay` share of an occurrence that is left one token later, 0.996
     /// - `ban` ids never to choose
