@@ -65,18 +65,7 @@ fn start(host: &Host, model: &Model, options: Map) -> Fallible<Chat> {
         assistant: options.text("assistant", &usual.assistant)?,
         system: Some(system).filter(|text| !text.is_empty()),
     };
-    let state = match options.take("state") {
-        None => model.engine().state(),
-        Some(value) => match value.read_lock::<State>() {
-            Some(state) => state.state.clone(),
-            None => {
-                return Err(fail(format!(
-                    "new_chat: `state` must be a State, not {}",
-                    words(&value)
-                )));
-            }
-        },
-    };
+    let state = model.first_state("new_chat", &mut options)?;
     let mut usual = Options::chat(&model.engine());
     if let Some(sampler) = options.take("sampler") {
         let map = sampler.clone().try_cast::<Map>();

@@ -144,18 +144,7 @@ fn run(
 ) -> Fallible<Generation> {
     let host = Host::of(context);
     let mut options = OptionMap::new("generate", options);
-    let state = match options.take("state") {
-        None => model.engine().state(),
-        Some(value) => match value.read_lock::<State>() {
-            Some(state) => state.state.clone(),
-            None => {
-                return Err(fail(format!(
-                    "generate: `state` must be a State, not {}",
-                    words(&value)
-                )));
-            }
-        },
-    };
+    let state = model.first_state("generate", &mut options)?;
     let mut listener = Listener::new(context, &host, &mut options)?;
     let usual = Options::of(&model.engine());
     let settings = settings(&host, &mut options, usual)?;

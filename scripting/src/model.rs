@@ -1,6 +1,6 @@
 //! Models: loading, making, asking what they are, reading tokens in one pass or one by one.
 
-use crate::host::{Fallible, Host, Value, engine_failure, fail};
+use crate::host::{Fallible, Host, Value, engine_failure, fail, words};
 use crate::options::OptionMap;
 use crate::output::ModelOutput;
 use crate::state::State;
@@ -13,6 +13,7 @@ use rwkv_engine::checkpoint::Dtype;
 use rwkv_engine::device::{self, Place};
 use rwkv_engine::model::Model as Engine;
 use rwkv_engine::rwkv::{Sizes, Version};
+use rwkv_engine::state::State as Memory;
 use rwkv_engine::tokenizer::Tokenizer;
 use std::cell::{Ref, RefCell};
 use std::path::{Path, PathBuf};
@@ -59,6 +60,18 @@ impl Model {
         .map_err(engine_failure)?;
         let logits = Tensor { array: logits, pieces: Some(model.tokenizer.clone()) };
         ModelOutput::new(logits, State::of(self, after))
+    }
+
+    /// The state to start from: the option `state` of the call `what`, or the empty one.
+    ///
+    /// # Errors
+    /// When the option is something else.
+    pub fn first_state(&self, what: &str, options: &mut OptionMap) -> Fallible<Memory> {
+        let Some(value) = options.take("state") else { return Ok(self.engine().state()) };
+        match value.read_lock::<State>() {
+            Some(state) => Ok(state.state.clone()),
+            None => Err(fail(format!("{what}: `state` must be a State, not {}", words(&value)))),
+        }
     }
 
     fn describe(&self) -> String {

@@ -110,3 +110,75 @@ fn expanded(name: &str) -> std::path::PathBuf {
         _ => name.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::choose;
+    use std::sync::atomic::AtomicBool;
+
+    fn model(name: &str) -> Result<Model> {
+        load(name, None, &choose("cpu").unwrap())
+    }
+
+    #[test]
+    fn every_embedded_model_loads_and_reads() {
+        for name in embedded_names() {
+            let model = model(name).unwrap();
+            assert_eq!(model.name, *name);
+            assert!(model.notes.is_empty(), "{name}: {:?}", model.notes);
+            let (logits, _) =
+                model.read(&[72, 105], &model.state(), &AtomicBool::new(false)).unwrap();
+            assert_eq!(logits.shape(), [model.vocab_size()]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_said_with_what_is() {
+        let unknown = model("toy:rwkv6").unwrap_err().to_string();
+        assert!(unknown.contains("toy:rwkv7"), "{unknown}");
+        let missing = model("/no/such/model.pth").unwrap_err().to_string();
+        assert!(missing.contains("/no/such/model.pth"), "{missing}");
+    }
+
+    #[test]
+    fn a_saved_model_is_the_same_model() {
+        let folder = std::env::temp_dir().join(format!("rwkv-source-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("toy.safetensors");
+        let toy = model("toy:rwkv7").unwrap();
+        toy.save(&path, Dtype::F32).unwrap();
+        let back = model(&path.to_string_lossy()).unwrap();
+        assert_eq!((back.name.as_str(), back.dtype), ("toy", Dtype::F32));
+        assert_eq!(back.origin().fingerprint, toy.origin().fingerprint);
+        // A state file knows its model by the weights, not by the shape.
+        let state = folder.join("state.safetensors");
+        toy.state().save(&state, &toy.origin()).unwrap();
+        assert!(back.load_state(&state).is_ok());
+        let sizes = crate::rwkv::Sizes {
+            n_layer: 2,
+            n_embd: 64,
+            head_size: 16,
+            vocab_size: 256,
+            dim_ffn: 256,
+            ranks: [16, 16, 8, 16],
+        };
+        let mut other = Model::fresh(Version::V7, &sizes, 9, &choose("cpu").unwrap()).unwrap();
+        let batch = crate::train::data::Batch::new(vec![1, 2, 3], 3).unwrap();
+        let settings = crate::train::Settings::default();
+        let mut trainer = crate::train::Trainer::new(&other.rwkv, &other.place.device, settings);
+        trainer.train_step(&batch).unwrap();
+        other.rwkv = trainer.rwkv();
+        let refused = other.load_state(&state).unwrap_err().to_string();
+        assert!(refused.contains("weights are not those"), "{refused}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_tokenizer_that_cannot_fit_is_doubted() {
+        assert!(with_doubts(Tokenizer::world(), 300).1.unwrap().contains("300"));
+        assert!(with_doubts(Tokenizer::world(), 65536).1.is_none());
+        assert!(by_vocabulary(50277).1.unwrap().contains("20B_tokenizer.json"));
+        assert_eq!(by_vocabulary(65536).0.name(), "world");
+    }
+}
