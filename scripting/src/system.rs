@@ -1,6 +1,6 @@
 //! Around the script: arguments, seed, showing, checking, measuring, the exit code.
 
-use crate::host::{Fallible, Host, Value, fail, words};
+use crate::host::{Fallible, Host, Value, engine_failure, fail, words};
 use crate::options::OptionMap;
 use crate::show::{text_of, view_of};
 use crate::{Table, View};
@@ -144,14 +144,16 @@ mod functions {
         Host::of(&context).options.terminal
     }
 
-    /// Where models run unless told otherwise: `cpu` or `cuda:0`.
+    /// Where models run unless told otherwise: `cpu` or `cuda:0`; the processor where the device
+    /// that was asked for cannot be had.
     ///
     /// ```
     /// print(device());
     /// ```
-    #[rhai_fn(volatile)]
-    pub fn device(context: NativeCallContext) -> String {
-        Host::of(&context).options.device.clone()
+    #[rhai_fn(return_raw, volatile)]
+    pub fn device(context: NativeCallContext) -> Fallible<String> {
+        let place = rwkv_engine::device::choose(&Host::of(&context).options.device);
+        Ok(place.map_err(engine_failure)?.name)
     }
 
     /// What the program returns to the shell when the script has ended, 0 to 255.
