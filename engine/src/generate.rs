@@ -28,27 +28,26 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual way to continue a text with this model. Letters have to come again and again, so a
-    /// model that reads bytes is not punished for repeating them.
+    /// The usual way to continue a text with this model.
     pub fn of(model: &Model) -> Self {
-        let mut options = Self::default();
-        if matches!(model.tokenizer, Tokenizer::Bytes) {
-            options.sampler.presence_penalty = 0.0;
-            options.sampler.frequency_penalty = 0.0;
-        }
-        options
+        Self::with_penalty(model, Sampler::default().presence_penalty)
     }
 
     /// The usual way to answer in a chat (ChatRWKV, API_DEMO_CHAT): closer to the likeliest answer,
     /// and ended by a blank line.
     pub fn chat(model: &Model) -> Self {
-        let mut options = Self { stop: vec!["\n\n".into()], ..Self::of(model) };
+        let mut options = Self::with_penalty(model, 0.5);
         options.sampler.top_p = 0.3;
-        if options.sampler.presence_penalty > 0.0 {
-            options.sampler.presence_penalty = 0.5;
-            options.sampler.frequency_penalty = 0.5;
-        }
+        options.stop = vec!["\n\n".into()];
         options
+    }
+
+    /// Letters have to come again and again, so a model that reads bytes is not punished for it.
+    fn with_penalty(model: &Model, penalty: f32) -> Self {
+        let penalty = if matches!(model.tokenizer, Tokenizer::Bytes) { 0.0 } else { penalty };
+        let (presence_penalty, frequency_penalty) = (penalty, penalty);
+        let sampler = Sampler { presence_penalty, frequency_penalty, ..Sampler::default() };
+        Self { sampler, ..Self::default() }
     }
 }
 

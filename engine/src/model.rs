@@ -49,8 +49,8 @@ pub struct Model {
     pub dtype: Dtype,
     /// What the user should know about how it was loaded.
     pub notes: Vec<String>,
-    heads: [usize; 2],
-    layers: usize,
+    /// The state before the first token; its shapes are the sizes of the model.
+    empty: State,
 }
 
 impl Model {
@@ -84,15 +84,12 @@ impl Model {
         notes: Vec<String>,
     ) -> Self {
         let empty = rwkv.state(1, &place.device);
-        let [_, heads, size, _] = empty.layers.first().map_or([1; 4], |l| l.wkv.dims());
-        let heads = if empty.is_v4() { [1, rwkv.dims()[1]] } else { [heads, size] };
-        let layers = empty.layers.len();
-        Self { name, rwkv, tokenizer, place: place.clone(), dtype, notes, heads, layers }
+        Self { name, rwkv, tokenizer, place: place.clone(), dtype, notes, empty }
     }
 
     /// Number of blocks.
     pub fn n_layer(&self) -> usize {
-        self.layers
+        self.empty.layers.len()
     }
 
     /// Channels of the residual stream.
@@ -102,12 +99,12 @@ impl Model {
 
     /// Heads of a block; 1 in RWKV-4.
     pub fn n_head(&self) -> usize {
-        self.heads[0]
+        self.empty.layers.first().map_or(1, |layer| layer.wkv.dims()[1])
     }
 
     /// Channels of a head; all of them in RWKV-4.
     pub fn head_size(&self) -> usize {
-        self.heads[1]
+        self.n_embd() / self.n_head()
     }
 
     /// Number of tokens there are logits for.
@@ -122,7 +119,7 @@ impl Model {
 
     /// The state before the first token.
     pub fn state(&self) -> State {
-        self.rwkv.state(1, &self.place.device)
+        self.empty.clone()
     }
 
     /// One pass (GPT mode): logits of every position, `[T, V]`, and the state after.
@@ -183,7 +180,11 @@ impl Model {
         Ok(state)
     }
 
-    fn check(&self, tokens: &[u32]) -> Result<()> {
+    /// Checks that there are tokens and that the model knows every one of them.
+    ///
+    /// # Errors
+    /// For no tokens, and for one beyond the vocabulary.
+    pub fn check(&self, tokens: &[u32]) -> Result<()> {
         ensure!(!tokens.is_empty(), "the prompt is empty; give at least one token.");
         match tokens.iter().find(|&&id| id as usize >= self.vocab_size()) {
             None => Ok(()),
@@ -197,7 +198,7 @@ impl Model {
 
     /// The state, checked to be of a model like this one, on its device.
     fn own(&self, state: &State) -> Result<State> {
-        state.fits(&self.state())?;
+        state.fits(&self.empty)?;
         Ok(state.to_device(&self.place.device))
     }
 
@@ -247,7 +248,7 @@ impl Model {
     pub fn load_state(&self, path: &Path) -> Result<State> {
         let (state, origin) = State::load(path, &self.place.device)?;
         let file = path.display();
-        state.fits(&self.state()).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
+        state.fits(&self.empty).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
         ensure!(
             origin.fingerprint == self.fingerprint(),
             "{file} is the state of `{}`, whose weights are not those of `{}`; a state means \

@@ -100,7 +100,7 @@ impl Trainer {
         Self {
             fast: parameters.iter().filter_map(|p| Some((p.id, times(&p.name)?))).collect(),
             optimizers: [slow, adamw(0.0).init(), adamw(0.0).init()],
-            rwkv: on_graph(rwkv),
+            rwkv: rwkv.clone().train(),
             device: device.clone().autodiff(),
             settings,
             step: 0,
@@ -165,36 +165,34 @@ impl Trainer {
 
     /// The gradient of each parameter by its checkpoint name, row after row.
     pub fn named_gradients(&self, gradients: &GradientsParams) -> Vec<(String, Vec<f32>)> {
-        let mut flat = Flat { gradients, found: Vec::new() };
-        match &self.rwkv {
-            Rwkv::V4(m) => m.visit(&mut flat),
-            Rwkv::V7(m) => m.visit(&mut flat),
-        }
-        let names = self.rwkv.parameters();
-        let name_of = |id| names.iter().find(|p| p.id == id).map(|p| p.name.clone());
-        flat.found
-            .into_iter()
-            .filter_map(|(id, values)| {
-                let data = values.into_data().try_into_vec::<f32>();
-                Some((name_of(id)?, data.expect("gradients are f32")))
-            })
-            .collect()
+        let mut names: HashMap<_, _> =
+            self.rwkv.parameters().into_iter().map(|p| (p.id, p.name)).collect();
+        let numbers = |values: Tensor<1>| {
+            values.into_data().try_into_vec::<f32>().expect("gradients are f32")
+        };
+        let found = self.flat(gradients).into_iter();
+        found.filter_map(|(id, values)| Some((names.remove(&id)?, numbers(values)))).collect()
     }
 
     fn norm(&self, gradients: &GradientsParams) -> f64 {
+        let square = |x: Tensor<1>| f64::from(x.square().sum().into_scalar::<f32>());
+        self.flat(gradients).into_iter().map(|(_, x)| square(x)).sum::<f64>().sqrt()
+    }
+
+    /// Every gradient as one long vector.
+    fn flat(&self, gradients: &GradientsParams) -> Vec<(ParamId, Tensor<1>)> {
         let mut flat = Flat { gradients, found: Vec::new() };
         self.rwkv.visit(&mut flat);
-        let square = |x: Tensor<1>| f64::from(x.square().sum().into_scalar::<f32>());
-        flat.found.into_iter().map(|(_, x)| square(x)).sum::<f64>().sqrt()
+        flat.found
     }
 
     fn update(&mut self, gradients: GradientsParams, scale: f64, lr: f64) {
         let shares = std::array::from_fn(|_| GradientsParams::new());
         let mut split = Split { all: gradients, fast: &self.fast, scale, shares };
         self.rwkv.visit(&mut split);
-        for (i, (share, optimizer)) in
-            split.shares.into_iter().zip(&mut self.optimizers).enumerate()
-        {
+        let shares = split.shares.into_iter().zip(&mut self.optimizers).enumerate();
+        // A step goes through the whole model, so none is made for nothing.
+        for (i, (share, optimizer)) in shares.filter(|(_, (share, _))| !share.is_empty()) {
             self.rwkv = optimizer.step(lr * (i + 1) as f64, self.rwkv.clone(), share);
         }
     }
@@ -226,10 +224,6 @@ fn is_matrix(p: &Parameter) -> bool {
 fn times(name: &str) -> Option<usize> {
     let fast = [(".att.w0", 2), (".att.time_decay", 2), (".att.time_first", 3)];
     fast.into_iter().find(|(end, _)| name.ends_with(end)).map(|(_, times)| times)
-}
-
-fn on_graph(rwkv: &Rwkv) -> Rwkv {
-    rwkv.clone().train()
 }
 
 /// The gradients of a module one after the other, each as one long vector.

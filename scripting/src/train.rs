@@ -23,11 +23,7 @@ pub struct Trainer {
 impl Trainer {
     /// Refuses tokens that the model does not have.
     fn check(&self, batch: &Batch) -> Fallible<()> {
-        let size = self.model.engine().vocab_size();
-        match batch.0.tokens().iter().find(|&&id| id as usize >= size) {
-            None => Ok(()),
-            Some(id) => Err(fail(format!("token {id} is out of range: the model knows {size}"))),
-        }
+        self.model.engine().check(batch.0.tokens()).map_err(engine_failure)
     }
 }
 

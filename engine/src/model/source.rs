@@ -115,6 +115,8 @@ fn expanded(name: &str) -> std::path::PathBuf {
 mod tests {
     use super::*;
     use crate::device::choose;
+    use crate::train::data::Batch;
+    use crate::train::{Settings, Trainer};
     use std::sync::atomic::AtomicBool;
 
     fn model(name: &str) -> Result<Model> {
@@ -155,18 +157,10 @@ mod tests {
         let state = folder.join("state.safetensors");
         toy.state().save(&state, &toy.origin()).unwrap();
         assert!(back.load_state(&state).is_ok());
-        let sizes = crate::rwkv::Sizes {
-            n_layer: 2,
-            n_embd: 64,
-            head_size: 16,
-            vocab_size: 256,
-            dim_ffn: 256,
-            ranks: [16, 16, 8, 16],
-        };
-        let mut other = Model::fresh(Version::V7, &sizes, 9, &choose("cpu").unwrap()).unwrap();
-        let batch = crate::train::data::Batch::new(vec![1, 2, 3], 3).unwrap();
-        let settings = crate::train::Settings::default();
-        let mut trainer = crate::train::Trainer::new(&other.rwkv, &other.place.device, settings);
+        let mut other = Model::fresh(Version::V7, &toy::SIZES, 9, &choose("cpu").unwrap()).unwrap();
+        let batch = Batch::new(vec![1, 2, 3], 3).unwrap();
+        let settings = Settings::default();
+        let mut trainer = Trainer::new(&other.rwkv, &other.place.device, settings);
         trainer.train_step(&batch).unwrap();
         other.rwkv = trainer.rwkv();
         let refused = other.load_state(&state).unwrap_err().to_string();

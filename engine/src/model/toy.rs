@@ -8,7 +8,8 @@ use anyhow::Result;
 use crate::rwkv::{Sizes, Version};
 use crate::weights::Named;
 
-const SIZES: Sizes = Sizes {
+/// How large every toy is.
+pub(super) const SIZES: Sizes = Sizes {
     n_layer: 2,
     n_embd: 64,
     head_size: 16,
