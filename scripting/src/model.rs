@@ -109,8 +109,8 @@ fn ranks(options: &mut OptionMap) -> Fallible<[usize; 4]> {
     let wrong = || fail("init_model: `ranks` must be four whole numbers from 1, for w, a, v and g");
     let Some(value) = options.take("ranks") else { return Ok([0; 4]) };
     let list = value.into_typed_array::<rhai::INT>().map_err(|_| wrong())?;
-    let list: Vec<usize> = list.into_iter().filter(|&n| n > 0).map(|n| n as usize).collect();
-    list.try_into().map_err(|_| wrong())
+    let rank = |n| usize::try_from(n).ok().filter(|&n| n > 0).ok_or_else(wrong);
+    list.into_iter().map(rank).collect::<Fallible<Vec<_>>>()?.try_into().map_err(|_| wrong())
 }
 
 fn init(host: &Host, version: &str, options: Map) -> Fallible<Model> {

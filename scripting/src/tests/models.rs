@@ -48,6 +48,8 @@ fn tokens_that_are_none_are_refused_in_words() {
         ("m.forward_gpt(\"a\", load_model(\"toy:rwkv7\").new_state())", "belongs to another model"),
         ("load_model(\"toy:rwkv9\")", "there is no model `toy:rwkv9`"),
         ("load_model(\"toy:rwkv4\", #{ devise: \"cpu\" })", "did you mean `device`?"),
+        ("init_model(\"rwkv7\", #{ ranks: [8, 0, 8, 8, 8] })", "`ranks` must be four"),
+        ("init_model(\"rwkv7\", #{ ranks: [8, 0, 8, 8] })", "`ranks` must be four"),
         ("a.logitz", "did you mean `logits`?"),
         ("a.state.norm", "`norm` is a method of State"),
         ("m.encode(\"a\").len()", "`len` is a property of Tokens"),
