@@ -10,7 +10,9 @@
 mod cpu;
 mod fused;
 mod wkv4;
+mod wkv6;
 mod wkv7;
 
 pub use wkv4::wkv4;
+pub use wkv6::{wkv6, wkv6_plain};
 pub use wkv7::{wkv7, wkv7_plain};

@@ -1,0 +1,75 @@
+//! RWKV-5 and RWKV-6: the state is a matrix per head that fades along its keys.
+
+use burn::tensor::Tensor;
+
+/// The recurrence of RWKV-5 and RWKV-6 (arXiv 2404.05892, section 4), by the fastest way the
+/// device has.
+///
+/// ```text
+/// y = S·r + (r·(u∘k))·v          S ← S·diag(eᵈ) + v·kᵀ
+/// ```
+///
+/// The output reads the state before the current token, which speaks through its bonus `u` instead.
+///
+/// `r k v`: `[B, T, H, N]`. `d`: the logarithm of the decay, below 0, `[B, T, H, N]`. `u`:
+/// `[H, N]`. `state`: `[B, H, N, N]` = `[.., value, key]`. Returns `y`, `[B, T, H, N]`.
+pub fn wkv6(
+    r: Tensor<4>,
+    d: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    u: Tensor<2>,
+    state: &mut Tensor<4>,
+) -> Tensor<4> {
+    wkv6_plain(r, d, k, v, u, state)
+}
+
+/// The definition of [`wkv6`] in ordinary tensor operations; runs on every device.
+pub fn wkv6_plain(
+    r: Tensor<4>,
+    d: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    u: Tensor<2>,
+    state: &mut Tensor<4>,
+) -> Tensor<4> {
+    let [_, tokens, _, _] = r.dims();
+    let mut s = state.clone();
+    let mut y = Vec::with_capacity(tokens);
+    for t in 0..tokens {
+        let row = |x: &Tensor<4>| x.clone().narrow(1, t, 1).swap_dims(1, 2); // [B, H, 1, N]
+        let col = |x: &Tensor<4>| row(x).swap_dims(2, 3); // [B, H, N, 1]
+
+        let bonus = (row(&r) * row(&k) * u.clone().unsqueeze_dims(&[0, 2])).sum_dim(3);
+        let read = s.clone().matmul(col(&r)) + col(&v) * bonus;
+        y.push(read.squeeze_dim::<3>(3)); // [B, H, N]
+        s = s * row(&d).exp() + col(&v).matmul(row(&k));
+    }
+    *state = s;
+    Tensor::stack(y, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn a_value_is_read_with_the_bonus_first_and_faded_later() {
+        let device = Device::flex();
+        let tokens = |x: [f32; 4]| Tensor::<1>::from_floats(x, &device).reshape([1, 2, 1, 2]);
+        let mut state = Tensor::zeros([1, 1, 2, 2], &device);
+        let (r, k) = (tokens([1.0, 0.0, 1.0, 0.0]), tokens([1.0, 0.0, 0.0, 0.0]));
+        let v = tokens([5.0, 7.0, 0.0, 0.0]);
+        let d = tokens([0.25f32.ln(), 0.0, 0.5f32.ln(), 0.0]);
+        let u = Tensor::from_floats([[3.0, 1.0]], &device);
+
+        // At once: three times its value. One token later: whole, for decay works from then on.
+        let y = wkv6(r, d, k, v, u, &mut state);
+        let expected = tokens([15.0, 21.0, 5.0, 7.0]);
+        assert_eq!((y - expected).abs().max().into_scalar::<f32>(), 0.0);
+        // Under key 0 lie both halves of the value, faded once.
+        let left = Tensor::<1>::from_floats([2.5, 0.0, 3.5, 0.0], &device).reshape([1, 1, 2, 2]);
+        assert!((state - left).abs().max().into_scalar::<f32>() < 1e-6);
+    }
+}
