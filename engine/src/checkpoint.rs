@@ -35,15 +35,39 @@ use stored::Stored;
 #[derive(Debug)]
 pub struct Checkpoint {
     source: String,
-    bytes: Bytes,
+    /// One file, or the shards of a directory.
+    files: Vec<Bytes>,
     contents: Contents,
 }
 
 /// What a container's directory says: where each tensor lies, and words about the whole.
 #[derive(Debug, Default)]
 struct Contents {
+    container: Container,
     tensors: BTreeMap<String, Stored>,
     metadata: BTreeMap<String, String>,
+    /// The vocabulary, one token after the other, spelled as the container spells it.
+    vocabulary: Option<Vec<String>>,
+}
+
+/// What kind of file a checkpoint is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Container {
+    /// The zip that `torch.save` writes since PyTorch 1.6.
+    #[default]
+    Pth,
+    /// A header of JSON, then the numbers.
+    Safetensors,
+}
+
+impl Container {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pth => ".pth",
+            Self::Safetensors => "safetensors",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -83,7 +107,7 @@ impl Checkpoint {
 
     fn new(source: String, bytes: Bytes) -> Result<Self> {
         match read(&bytes).and_then(|contents| contents.checked(bytes.len())) {
-            Ok(contents) => Ok(Self { source, bytes, contents }),
+            Ok(contents) => Ok(Self { source, files: vec![bytes], contents }),
             Err(error) => bail!("{source} {}", printable(&error)),
         }
     }
@@ -118,12 +142,22 @@ impl Checkpoint {
         let stored = self.contents.tensors.get(name).with_context(|| {
             format!("{} has no tensor `{name}`; check that it is the right file.", self.source)
         })?;
-        Ok(stored.values(&self.bytes))
+        Ok(stored.values(&self.files))
     }
 
     /// Words about the whole file: `__metadata__` of safetensors, nothing in a `.pth`.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.contents.metadata
+    }
+
+    /// What kind of file this is.
+    pub fn container(&self) -> Container {
+        self.contents.container
+    }
+
+    /// The vocabulary that the file carries (GGUF does), spelled as it spells it.
+    pub fn vocabulary(&self) -> Option<&[String]> {
+        self.contents.vocabulary.as_deref()
     }
 
     /// What to call this checkpoint in errors: its path, or its name if it is embedded.

@@ -40,6 +40,11 @@ impl Dtype {
         }
     }
 
+    /// How many numbers fit into so many bytes.
+    pub(super) fn numbers_in(self, bytes: usize) -> usize {
+        bytes / self.size()
+    }
+
     /// Reads as many numbers as `out` has room for from the start of `bytes`.
     pub(super) fn decode(self, bytes: &[u8], out: &mut [f32]) {
         match self {

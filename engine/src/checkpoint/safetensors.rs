@@ -1,7 +1,7 @@
 //! Safetensors: a JSON header with names, types, shapes and ranges, then the numbers.
 
 use super::stored::Stored;
-use super::{Contents, Dtype};
+use super::{Container, Contents, Dtype};
 use ::safetensors::SafeTensors;
 use ::safetensors::tensor::{Dtype as Kind, TensorInfo};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -20,7 +20,7 @@ pub(super) fn read(file: &[u8]) -> Result<Contents> {
     let (header, directory) = SafeTensors::read_metadata(file).map_err(|error| {
         anyhow!("is a damaged or incomplete .safetensors ({error}); download or copy it again.")
     })?;
-    let mut contents = Contents::default();
+    let mut contents = Contents { container: Container::Safetensors, ..Contents::default() };
     contents.metadata.extend(directory.metadata().clone().unwrap_or_default());
     for (name, info) in directory.tensors() {
         let dtype = dtype(info.dtype).with_context(|| {

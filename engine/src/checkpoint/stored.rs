@@ -1,10 +1,9 @@
-//! One tensor as it lies in a file.
+//! One tensor as it lies in a file, or in several.
 
 use super::Dtype;
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
-use std::borrow::Cow;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 /// More axes than any model has; bounds what a hostile shape costs.
 pub(super) const MAX_RANK: usize = 8;
@@ -12,15 +11,39 @@ pub(super) const MAX_RANK: usize = 8;
 const BLOCK: usize = 1 << 16;
 
 /// Where the numbers of a tensor are; checked on construction, so that reading cannot fail.
+///
+/// A view: it can be cut, turned and joined without looking at a number, which is how the names and
+/// orientations of other programs become those of this one.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
+    shape: Vec<usize>,
+    /// What lies one after the other along `axis`; one part where nothing is joined.
+    parts: Vec<Strided>,
+    axis: usize,
+    change: Change,
+}
+
+/// What is done to every number when it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    Nothing,
+    Times(f32),
+    /// Undoes what another program did before it wrote the number.
+    Each(fn(f32) -> f32),
+}
+
+/// Numbers of one range of one file, in steps.
+#[derive(Clone, Debug)]
+struct Strided {
     dtype: Dtype,
     shape: Vec<usize>,
-    /// Numbers to skip per step along each axis; `None` when they lie row after row.
-    strides: Option<Vec<usize>>,
-    elements: usize,
-    /// First byte of the first number in the file.
-    start: usize,
+    /// Numbers to skip per step along each axis.
+    strides: Vec<usize>,
+    /// Numbers before the first one.
+    offset: usize,
+    /// Which of the checkpoint's files, and the bytes of the storage in it.
+    file: usize,
+    bytes: Range<usize>,
 }
 
 impl Stored {
@@ -29,11 +52,11 @@ impl Stored {
         dtype: Dtype,
         shape: Vec<usize>,
         bytes: Range<usize>,
-        file: usize,
+        file_bytes: usize,
     ) -> Result<Self> {
         ensure!(shape.len() <= MAX_RANK, "it has {} axes", shape.len());
         ensure!(
-            bytes.start <= bytes.end && bytes.end <= file,
+            bytes.start <= bytes.end && bytes.end <= file_bytes,
             "it lies beyond the end of the file"
         );
         Self::strided(dtype, &shape, &row_major(&shape)?, 0, bytes)
@@ -52,17 +75,106 @@ impl Stored {
         if elements > 0 {
             let beyond = "its shape and strides lead beyond its storage";
             let end = end(shape, strides, offset).context(beyond)?;
-            ensure!(end <= storage.len() / dtype.size(), beyond);
+            ensure!(end <= dtype.numbers_in(storage.len()), beyond);
         }
-        let in_rows = elements == 0 || is_row_major(shape, strides);
-        // The offset of an empty tensor is never looked at, and may be anything.
-        let start = if elements == 0 { 0 } else { storage.start + offset * dtype.size() };
-        let strides = (!in_rows).then(|| strides.to_vec());
-        Ok(Self { dtype, shape: shape.to_vec(), strides, elements, start })
+        let (shape, strides) = (shape.to_vec(), strides.to_vec());
+        let part =
+            Strided { dtype, shape: shape.clone(), strides, offset, file: 0, bytes: storage };
+        Ok(Self { shape, parts: vec![part], axis: 0, change: Change::Nothing })
+    }
+
+    /// Several tensors as one, one after the other along `axis`; their other sizes must agree.
+    pub(super) fn joined(parts: Vec<Self>, axis: usize) -> Result<Self> {
+        let first = parts.first().context("it is joined from nothing")?;
+        let mut shape = first.shape.clone();
+        let change = first.change;
+        ensure!(axis < shape.len(), "it is joined along an axis that it does not have");
+        shape[axis] = 0;
+        for part in &parts {
+            let others = |s: &[usize]| [&s[..axis], &s[axis + 1..]].concat();
+            let fits = part.shape.len() == shape.len() && others(&part.shape) == others(&shape);
+            ensure!(fits && part.parts.len() == 1, "its pieces do not fit together");
+            shape[axis] += part.shape[axis];
+        }
+        let parts = parts.into_iter().flat_map(|part| part.parts).collect();
+        Ok(Self { shape, parts, axis, change })
+    }
+
+    /// The same tensor in another file of the checkpoint.
+    pub(super) fn in_file(mut self, file: usize) -> Self {
+        self.parts.iter_mut().for_each(|part| part.file = file);
+        self
+    }
+
+    /// Axis `i` of the result is axis `order[i]`.
+    pub(super) fn permuted(mut self, order: &[usize]) -> Result<Self> {
+        let mut sorted = order.to_vec();
+        sorted.sort_unstable();
+        let rank = self.shape.len();
+        ensure!(sorted.into_iter().eq(0..rank), "its {rank} axes cannot be ordered as {order:?}");
+        let turn = |sizes: &[usize]| order.iter().map(|&axis| sizes[axis]).collect::<Vec<_>>();
+        self.axis = order.iter().position(|&axis| axis == self.axis).unwrap_or(0);
+        self.shape = turn(&self.shape);
+        for part in &mut self.parts {
+            (part.shape, part.strides) = (turn(&part.shape), turn(&part.strides));
+        }
+        Ok(self)
+    }
+
+    /// The last two axes exchanged.
+    pub(super) fn transposed(self) -> Result<Self> {
+        let rank = self.shape.len();
+        ensure!(rank >= 2, "it has no two axes to exchange");
+        let mut order: Vec<_> = (0..rank).collect();
+        order.swap(rank - 2, rank - 1);
+        self.permuted(&order)
+    }
+
+    /// `size` steps of `axis` from `start` on.
+    pub(super) fn narrowed(mut self, axis: usize, start: usize, size: usize) -> Result<Self> {
+        let whole = self.shape.get(axis).copied().unwrap_or(0);
+        let inside = start.checked_add(size).is_some_and(|end| end <= whole);
+        ensure!(
+            inside && self.parts.len() == 1,
+            "it cannot be cut at {start} to {size} of {whole}"
+        );
+        let part = &mut self.parts[0];
+        part.offset += if size == 0 { 0 } else { start * part.strides[axis] };
+        part.shape[axis] = size;
+        self.shape[axis] = size;
+        Ok(self)
+    }
+
+    /// The same numbers row after row under another shape; not for a turned or joined tensor, except
+    /// that axes of size one may always come and go.
+    pub(super) fn reshaped(mut self, shape: &[usize]) -> Result<Self> {
+        let strides = row_major(shape)?;
+        let fits = product(shape)? == self.elements() && shape.len() <= MAX_RANK;
+        ensure!(fits, "its shape {:?} cannot be seen as {shape:?}", self.shape);
+        let [part] = &mut self.parts[..] else { anyhow::bail!("it cannot be seen as {shape:?}") };
+        let bare = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        if is_row_major(&part.shape, &part.strides) {
+            part.strides = strides;
+        } else {
+            ensure!(bare(shape) == bare(&part.shape), "it cannot be seen as {shape:?}");
+            let steps = part.shape.iter().zip(&part.strides).filter(|(size, _)| **size != 1);
+            let mut steps = steps.map(|(_, stride)| *stride).collect::<Vec<_>>().into_iter();
+            let step = |size: &usize| if *size == 1 { 1 } else { steps.next().unwrap_or(1) };
+            part.strides = shape.iter().map(step).collect();
+        }
+        part.shape = shape.to_vec();
+        self.shape = shape.to_vec();
+        Ok(self)
+    }
+
+    /// The same tensor with every number changed when it is read.
+    pub(super) fn changed(mut self, change: Change) -> Self {
+        self.change = change;
+        self
     }
 
     pub(super) fn dtype(&self) -> Dtype {
-        self.dtype
+        self.parts[0].dtype
     }
 
     pub(super) fn shape(&self) -> &[usize] {
@@ -70,15 +182,55 @@ impl Stored {
     }
 
     pub(super) fn elements(&self) -> usize {
-        self.elements
+        self.shape.iter().product() // was checked not to overflow
     }
 
-    /// All numbers, row after row; `file` is the file this was made for.
-    pub(super) fn values(&self, file: &[u8]) -> Vec<f32> {
-        let bytes = self.in_rows(file);
-        let mut values = vec![0.0; self.elements];
-        if self.elements <= BLOCK {
-            self.dtype.decode(&bytes, &mut values);
+    /// All numbers, row after row; `files` are those this was made for.
+    pub(super) fn values(&self, files: &[impl Deref<Target = [u8]>]) -> Vec<f32> {
+        let mut values = match &self.parts[..] {
+            [part] => part.values(&files[part.file]),
+            parts => self.join(parts.iter().map(|part| part.values(&files[part.file])).collect()),
+        };
+        match self.change {
+            Change::Nothing => {}
+            Change::Times(factor) => values.par_iter_mut().for_each(|x| *x *= factor),
+            Change::Each(f) => values.par_iter_mut().for_each(|x| *x = f(*x)),
+        }
+        values
+    }
+
+    fn join(&self, parts: Vec<Vec<f32>>) -> Vec<f32> {
+        let rows: usize = self.shape[..self.axis].iter().product();
+        let mut joined = Vec::with_capacity(self.elements());
+        for row in 0..rows {
+            for part in &parts {
+                let width = part.len() / rows;
+                joined.extend_from_slice(&part[row * width..(row + 1) * width]);
+            }
+        }
+        joined
+    }
+}
+
+impl Strided {
+    fn values(&self, file: &[u8]) -> Vec<f32> {
+        let elements = self.shape.iter().product();
+        if elements == 0 {
+            return Vec::new();
+        }
+        let bytes = &file[self.bytes.clone()];
+        let size = self.dtype.size();
+        if is_row_major(&self.shape, &self.strides) {
+            let bytes = &bytes[self.offset * size..][..elements * size];
+            return self.decode(bytes, elements);
+        }
+        self.decode(&self.gather(bytes, elements), elements)
+    }
+
+    fn decode(&self, bytes: &[u8], elements: usize) -> Vec<f32> {
+        let mut values = vec![0.0; elements];
+        if elements <= BLOCK {
+            self.dtype.decode(bytes, &mut values);
             return values;
         }
         values
@@ -88,21 +240,18 @@ impl Stored {
         values
     }
 
-    /// The bytes of all numbers, row after row: borrowed if they lie so, else gathered.
-    fn in_rows<'a>(&self, file: &'a [u8]) -> Cow<'a, [u8]> {
+    /// The bytes of all numbers, row after row.
+    fn gather(&self, bytes: &[u8], elements: usize) -> Vec<u8> {
         let size = self.dtype.size();
-        let Some(strides) = &self.strides else {
-            return Cow::Borrowed(&file[self.start..self.start + self.elements * size]);
-        };
-        let mut gathered = Vec::with_capacity(self.elements * size);
+        let mut gathered = Vec::with_capacity(elements * size);
         let mut index = vec![0; self.shape.len()];
-        for _ in 0..self.elements {
-            let skipped: usize = index.iter().zip(strides).map(|(i, stride)| i * stride).sum();
-            let at = self.start + skipped * size;
-            gathered.extend_from_slice(&file[at..at + size]);
+        for _ in 0..elements {
+            let skipped: usize = index.iter().zip(&self.strides).map(|(i, step)| i * step).sum();
+            let at = (self.offset + skipped) * size;
+            gathered.extend_from_slice(&bytes[at..at + size]);
             self.advance(&mut index);
         }
-        Cow::Owned(gathered)
+        gathered
     }
 
     /// Moves on to the next number of the row, or to the next row, as an odometer does.
@@ -142,4 +291,45 @@ fn end(shape: &[usize], strides: &[usize], offset: usize) -> Option<usize> {
         last.checked_add(size.checked_sub(1)?.checked_mul(*stride)?)
     });
     last?.checked_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 0 … 5 as `[2, 3]`, in a file that starts with one strange byte.
+    fn numbers() -> (Vec<u8>, Stored) {
+        let file: Vec<u8> = [9, 0, 1, 2, 3, 4, 5].into();
+        let stored = Stored::contiguous(Dtype::U8, vec![2, 3], 1..7, 7).unwrap();
+        (file, stored)
+    }
+
+    #[test]
+    fn views_cut_turn_join_and_change() {
+        let (file, all) = numbers();
+        let read = |stored: &Stored| (stored.shape().to_vec(), stored.values(&[&file[..]]));
+        let turned = all.clone().transposed().unwrap();
+        assert_eq!(read(&turned), (vec![3, 2], vec![0., 3., 1., 4., 2., 5.]));
+        let column = turned.clone().narrowed(0, 1, 1).unwrap();
+        assert_eq!(read(&column), (vec![1, 2], vec![1., 4.]));
+        let bare = column.clone().reshaped(&[2]).unwrap();
+        assert_eq!(read(&bare), (vec![2], vec![1., 4.]));
+        let last = turned.clone().narrowed(0, 2, 1).unwrap();
+        let joined = Stored::joined(vec![last, column], 0).unwrap();
+        assert_eq!(read(&joined), (vec![2, 2], vec![2., 5., 1., 4.]));
+        let back = joined.transposed().unwrap().changed(Change::Times(2.0));
+        assert_eq!(read(&back), (vec![2, 2], vec![4., 2., 10., 8.]));
+        assert_eq!(read(&all.reshaped(&[3, 1, 2]).unwrap()).0, [3, 1, 2]);
+        assert!(turned.reshaped(&[6]).is_err(), "turned numbers do not lie in rows");
+    }
+
+    #[test]
+    fn a_view_beyond_the_tensor_is_refused() {
+        let (_, all) = numbers();
+        assert!(all.clone().narrowed(0, 1, 2).is_err());
+        assert!(all.clone().narrowed(2, 0, 1).is_err());
+        assert!(all.clone().permuted(&[0, 0]).is_err());
+        assert!(all.clone().reshaped(&[7]).is_err());
+        assert!(Stored::joined(vec![all.clone(), all.reshaped(&[6]).unwrap()], 0).is_err());
+    }
 }

@@ -26,7 +26,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// Everything that opening and reading does, on bytes in memory.
 fn read_all(bytes: &[u8]) -> Result<usize> {
     let contents = read(bytes)?.checked(bytes.len())?;
-    Ok(contents.tensors.values().map(|tensor| tensor.values(bytes).len()).sum())
+    Ok(contents.tensors.values().map(|tensor| tensor.values(&[bytes]).len()).sum())
 }
 
 /// The one sentence that these bytes are refused with.
