@@ -62,6 +62,10 @@ impl Golden {
             att_x: Tensor::from_data(part(i, "att_x"), &self.device),
             ffn_x: Tensor::from_data(part(i, "ffn_x"), &self.device),
             wkv: Tensor::from_data(part(i, "wkv"), &self.device),
+            tiny: self.empty().layers[i]
+                .tiny
+                .as_ref()
+                .map(|_| Tensor::from_data(part(i, "tiny"), &self.device)),
         };
         State { layers: (0..self.empty().layers.len()).map(layer).collect() }
     }
@@ -96,7 +100,11 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// All numbers of a state, layer by layer.
 fn remembered(state: &State) -> Vec<f32> {
     let layers = state.layers.iter().cloned();
-    layers.flat_map(|l| [numbers(l.att_x), numbers(l.ffn_x), numbers(l.wkv)].concat()).collect()
+    let parts = |l: LayerState| {
+        let tiny = l.tiny.map(numbers).unwrap_or_default();
+        [numbers(l.att_x), numbers(l.ffn_x), numbers(l.wkv), tiny].concat()
+    };
+    layers.flat_map(parts).collect()
 }
 
 /// The largest difference of two lists of numbers.
@@ -182,6 +190,7 @@ fn text(state: &State, row: usize) -> State {
         att_x: l.att_x.clone().narrow(0, row, 1),
         ffn_x: l.ffn_x.clone().narrow(0, row, 1),
         wkv: l.wkv.clone().narrow(0, row, 1),
+        tiny: l.tiny.clone().map(|tiny| tiny.narrow(0, row, 1)),
     };
     State { layers: state.layers.iter().map(layer).collect() }
 }

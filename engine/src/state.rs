@@ -32,6 +32,8 @@ pub struct LayerState {
     pub ffn_x: Tensor<2>,
     /// The wkv memory: `[B, H, N, N]`, in RWKV-4 `[B, 1, 3, C]`.
     pub wkv: Tensor<4>,
+    /// What tiny attention remembers, `[B, C, D]` = `[.., value, key]`; in some blocks of RWKV-4a.
+    pub tiny: Option<Tensor<3>>,
 }
 
 /// What a state file says of where it comes from.
@@ -46,7 +48,7 @@ pub struct Origin {
 }
 
 /// The parts of a layer, in the order of files and tables.
-const PARTS: [&str; 3] = ["att_x", "ffn_x", "wkv"];
+const PARTS: [&str; 4] = ["att_x", "ffn_x", "wkv", "tiny"];
 /// What the rows of `wkv` are called in RWKV-4.
 const ROWS: [&str; 3] = ["aa", "bb", "pp"];
 
@@ -59,7 +61,7 @@ impl State {
         })
     }
 
-    /// Names of what a layer holds: `att_x aa bb pp ffn_x` in RWKV-4, else `att_x wkv ffn_x`.
+    /// Names of what every layer holds: `att_x aa bb pp ffn_x` in RWKV-4, else `att_x wkv ffn_x`.
     pub fn parts(&self) -> &'static [&'static str] {
         if self.is_v4() {
             &["att_x", "aa", "bb", "pp", "ffn_x"]
@@ -68,12 +70,22 @@ impl State {
         }
     }
 
+    /// Names of what this layer holds: [`State::parts`], and `tiny` where there is tiny attention.
+    ///
+    /// # Errors
+    /// When there is no such layer.
+    pub fn parts_of(&self, layer: usize) -> Result<Vec<&'static str>> {
+        let tiny = self.layer(layer)?.tiny.is_some();
+        Ok(self.parts().iter().copied().chain(tiny.then_some("tiny")).collect())
+    }
+
     /// One part of one layer of the first text: `att_x`, `ffn_x`, `aa`, `bb`, `pp` are `[C]`,
-    /// `wkv` is `[H, N, N]`.
+    /// `wkv` is `[H, N, N]`, `tiny` is `[C, D]`.
     ///
     /// # Errors
     /// When there is no such layer or part.
     pub fn part(&self, layer: usize, name: &str) -> Result<Array> {
+        let at = layer;
         let layer = self.layer(layer)?;
         if let Some(row) = self.row(name) {
             let row = layer.wkv.clone().narrow(0, 0, 1).narrow(2, row, 1);
@@ -85,7 +97,12 @@ impl State {
             "wkv" if !self.is_v4() => {
                 Array::of(layer.wkv.clone().narrow(0, 0, 1).squeeze_dim::<3>(0))
             }
-            _ => return Err(self.no_part(name)),
+            _ => match &layer.tiny {
+                Some(tiny) if name == "tiny" => {
+                    Array::of(tiny.clone().narrow(0, 0, 1).squeeze_dim::<2>(0))
+                }
+                _ => return Err(self.no_part(at, name)),
+            },
         })
     }
 
@@ -116,6 +133,10 @@ impl State {
         match name {
             "att_x" => layer.att_x = Tensor::from_data(data(&[1, c]), &device),
             "ffn_x" => layer.ffn_x = Tensor::from_data(data(&[1, c]), &device),
+            "tiny" => {
+                let shape = [&[1], value.shape()].concat();
+                layer.tiny = Some(Tensor::from_data(data(&shape), &device));
+            }
             _ => layer.wkv = Tensor::from_data(data(&layer.wkv.dims()), &device),
         }
         Ok(())
@@ -135,7 +156,8 @@ impl State {
         let size = |layer: &LayerState| {
             let [_, h, rows, columns] = layer.wkv.dims();
             let [b, c] = layer.att_x.dims();
-            4 * b * (2 * c + h * rows * columns)
+            let tiny = layer.tiny.as_ref().map_or(0, |tiny| tiny.dims()[1..].iter().product());
+            4 * b * (2 * c + h * rows * columns + tiny)
         };
         self.layers.iter().map(size).sum()
     }
@@ -146,6 +168,7 @@ impl State {
             att_x: layer.att_x.clone().to_device(device),
             ffn_x: layer.ffn_x.clone().to_device(device),
             wkv: layer.wkv.clone().to_device(device),
+            tiny: layer.tiny.clone().map(|tiny| tiny.to_device(device)),
         };
         Self { layers: self.layers.iter().map(layer).collect() }
     }
@@ -169,6 +192,12 @@ impl State {
                 "this state has {own_c} channels and wkv {own_wkv:?}, but the model has {c} and \
                  {wkv:?}; it belongs to another model."
             );
+            let tiny = |l: &LayerState| l.tiny.as_ref().map(|tiny| tiny.dims()[1..].to_vec());
+            ensure!(
+                tiny(own) == tiny(model),
+                "this state and the model have tiny attention in different layers; it belongs to \
+                 another model."
+            );
         }
         Ok(())
     }
@@ -180,10 +209,9 @@ impl State {
     pub fn save(&self, path: &Path, origin: &Origin) -> Result<()> {
         let mut tensors = Vec::new();
         for (i, layer) in self.layers.iter().enumerate() {
-            let LayerState { att_x, ffn_x, wkv } = layer.clone();
-            for (part, array) in
-                PARTS.iter().zip([Array::of(att_x), Array::of(ffn_x), Array::of(wkv)])
-            {
+            let LayerState { att_x, ffn_x, wkv, tiny } = layer.clone();
+            let always = [Array::of(att_x), Array::of(ffn_x), Array::of(wkv)];
+            for (part, array) in PARTS.iter().zip(always.into_iter().chain(tiny.map(Array::of))) {
                 let name = format!("layers.{i}.{part}");
                 tensors.push((name, array.shape().to_vec(), array.values()));
             }
@@ -232,11 +260,9 @@ impl State {
         ROWS.iter().position(|&row| row == name && self.is_v4())
     }
 
-    fn no_part(&self, name: &str) -> anyhow::Error {
-        anyhow::anyhow!(
-            "a layer of this state has no `{name}`; it has {}.",
-            self.parts().join(", ")
-        )
+    fn no_part(&self, layer: usize, name: &str) -> anyhow::Error {
+        let parts = self.parts_of(layer).unwrap_or_default().join(", ");
+        anyhow::anyhow!("layer {layer} of this state has no `{name}`; it has {parts}.")
     }
 }
 
@@ -255,10 +281,15 @@ fn read_layer(file: &Checkpoint, layer: usize, device: &Device) -> Result<LayerS
         att_x: Tensor::from_data(read("att_x", 2)?, device),
         ffn_x: Tensor::from_data(read("ffn_x", 2)?, device),
         wkv: Tensor::from_data(read("wkv", 4)?, device),
+        tiny: match file.contains(&format!("layers.{layer}.tiny")) {
+            true => Some(Tensor::from_data(read("tiny", 3)?, device)),
+            false => None,
+        },
     };
+    let tiny = state.tiny.as_ref().map(|tiny| tiny.dims()[0]);
     let batches = [state.att_x.dims()[0], state.ffn_x.dims()[0], state.wkv.dims()[0]];
     ensure!(
-        batches.iter().all(|&b| b == batches[0] && b > 0)
+        batches.into_iter().chain(tiny).all(|b| b == batches[0] && b > 0)
             && state.att_x.dims() == state.ffn_x.dims(),
         "the parts of layer {layer} of {} do not fit together; the file is damaged.",
         file.source()

@@ -166,7 +166,11 @@ impl<'a> Weights<'a> {
         })
     }
 
-    fn shape(&self, name: &str) -> Result<Vec<usize>> {
+    /// The sizes of a tensor as its source has them.
+    ///
+    /// # Errors
+    /// When there is no such tensor.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
         let full = format!("{}{name}", self.prefix);
         let shape = match self.source {
             Source::Checkpoint(file) => file.shape(&full).map(<[usize]>::to_vec),

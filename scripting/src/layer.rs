@@ -49,9 +49,14 @@ impl Layer {
         self.set(name, &filled)
     }
 
+    /// The names of the parts.
+    fn names(&self) -> Vec<&'static str> {
+        self.state.state.parts_of(self.index).unwrap_or_default() // a layer made from a state is in it
+    }
+
     /// Changes every part that is remembered.
     fn change(&mut self, f: impl Fn(&str, &Array) -> Array) -> Fallible<()> {
-        for name in self.state.state.parts() {
+        for name in self.names() {
             let part = self.part(name)?;
             self.set(name, &f(name, &part))?;
         }
@@ -118,7 +123,7 @@ mod functions {
     /// ```
     #[rhai_fn(get = "parts", pure)]
     pub fn parts(this: &mut Layer) -> rhai::Array {
-        this.state.state.parts().iter().map(|&name| name.into()).collect()
+        this.names().into_iter().map(Dynamic::from).collect()
     }
 
     /// Empties the layer, as before the first token.
@@ -157,7 +162,7 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn norm(this: &mut Layer) -> Fallible<FLOAT> {
-        let parts = this.state.state.parts().iter().filter(|name| **name != "pp");
+        let parts = this.names().into_iter().filter(|name| *name != "pp");
         let squares = parts.map(|name| Ok(this.part(name)?.norm().powi(2)));
         Ok(squares.sum::<Fallible<f64>>()?.sqrt())
     }
@@ -168,7 +173,7 @@ mod functions {
             let norm = this.part(name).map_or(f64::NAN, |part| part.norm());
             format!("|{name}| {}", short(norm))
         };
-        let parts: Vec<String> = this.state.state.parts().iter().map(part).collect();
+        let parts: Vec<String> = this.names().iter().map(part).collect();
         format!("Layer {}  {}", this.index, parts.join("  "))
     }
 }

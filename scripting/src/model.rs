@@ -104,7 +104,7 @@ fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
     Ok(Model::new(host, model))
 }
 
-/// Widths of the thin matrices of RWKV-7, `w a v g`; zeros ask for the official rule.
+/// Widths of the thin matrices, see [`Sizes`]; zeros ask for the official rule.
 fn ranks(options: &mut OptionMap) -> Fallible<[usize; 4]> {
     let wrong = || fail("init_model: `ranks` must be four whole numbers from 1, for w, a, v and g");
     let Some(value) = options.take("ranks") else { return Ok([0; 4]) };
@@ -114,10 +114,9 @@ fn ranks(options: &mut OptionMap) -> Fallible<[usize; 4]> {
 }
 
 fn init(host: &Host, version: &str, options: Map) -> Fallible<Model> {
-    let named = Version::ALL.into_iter().find(|known| known.name() == version);
     let known = Version::ALL.map(Version::name).join(", ");
-    let version =
-        named.ok_or_else(|| fail(format!("there is no version `{version}`; there are {known}")))?;
+    let version = Version::named(version)
+        .ok_or_else(|| fail(format!("there is no version `{version}`; there are {known}")))?;
     let mut options = OptionMap::new("init_model", options);
     let mut size = |key, default| options.integer(key, default, 1..=1 << 20).map(|x| x as usize);
     let n_embd = size("n_embd", 64)?;
@@ -126,7 +125,7 @@ fn init(host: &Host, version: &str, options: Map) -> Fallible<Model> {
         n_embd,
         head_size: size("head_size", if n_embd % 64 == 0 { 64 } else { n_embd as i64 })?,
         vocab_size: size("vocab_size", 256)?,
-        dim_ffn: size("dim_ffn", 4 * n_embd as i64)?,
+        dim_ffn: size("dim_ffn", version.dim_ffn(n_embd) as i64)?,
         ranks: ranks(&mut options)?,
     };
     let seed = options.optional_integer("seed", ..)?.map_or_else(|| host.next_seed(), |s| s as u64);

@@ -100,7 +100,8 @@ impl State {
     fn flat(&self, layers: impl Iterator<Item = usize>) -> Fallible<Array> {
         let mut values = Vec::new();
         for layer in layers {
-            for name in self.state.parts().iter().filter(|name| **name != "pp") {
+            let names = self.state.parts_of(layer).map_err(engine_failure)?;
+            for name in names.into_iter().filter(|name| *name != "pp") {
                 values.extend(self.state.part(layer, name).map_err(engine_failure)?.values());
             }
         }

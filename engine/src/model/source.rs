@@ -16,11 +16,19 @@ const TALES: &[u8] = include_bytes!("../../assets/tales.safetensors");
 
 /// The models that are part of the program.
 pub fn embedded_names() -> &'static [&'static str] {
-    &["demo:tales", "toy:rwkv4", "toy:rwkv7"]
+    &[
+        "demo:tales",
+        "toy:rwkv4",
+        "toy:rwkv5.0",
+        "toy:rwkv5.1",
+        "toy:rwkv5.2",
+        "toy:rwkv6",
+        "toy:rwkv7",
+    ]
 }
 
 pub(super) fn load(name: &str, tokenizer: Option<&Path>, place: &Place) -> Result<Model> {
-    if let Some(version) = Version::ALL.into_iter().find(|v| name == format!("toy:{}", v.name())) {
+    if let Some(version) = name.strip_prefix("toy:").and_then(Version::named) {
         let named = toy::weights(version)?;
         let rwkv = Rwkv::load(&Weights::new(Source::Made(&named), &place.device))?;
         let bytes = Tokenizer::bytes();

@@ -22,7 +22,11 @@ pub(super) const SIZES: Sizes = Sizes {
 pub(super) fn weights(version: Version) -> Result<Named> {
     let mut named = SIZES.fresh(version, 4)?;
     for (seed, (name, (shape, values))) in named.iter_mut().enumerate() {
-        if let [rows, columns] = shape[..] {
+        let decays =
+            ["time_decay", "time_first", "time_faaaa"].iter().any(|end| name.ends_with(end));
+        if let [rows, columns] = shape[..]
+            && !decays
+        {
             let input = if name.ends_with(".weight") { columns } else { rows };
             let gain = if name == "head.weight" { 3.0 } else { 1.0 };
             let bound = match name.as_str() {

@@ -2,12 +2,12 @@
 
 use std::f32::consts::TAU;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use ndarray::{Array2, Axis};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use super::{Version, v4, v7};
+use super::{Version, v4, v5, v6, v7};
 use crate::weights::Named;
 
 /// How large a new model is to be.
@@ -23,7 +23,8 @@ pub struct Sizes {
     pub vocab_size: usize,
     /// Channels inside channel-mix.
     pub dim_ffn: usize,
-    /// Widths of the thin matrices of RWKV-7 in the order `w a v g`; 0 for the official rule.
+    /// Widths of the thin matrices of RWKV-7 in the order `w a v g`, of RWKV-6 in the order blend,
+    /// decay; 0 for the official rule.
     pub ranks: [usize; 4],
 }
 
@@ -38,15 +39,20 @@ impl Sizes {
             [n_layer, n_embd, head_size, vocab_size, dim_ffn].iter().all(|&n| n > 0),
             "every size of a new model must be at least 1: {self:?}."
         );
+        ensure!(
+            version == Version::V4 || n_embd % head_size == 0,
+            "n_embd {n_embd} is not a multiple of head_size {head_size}."
+        );
         Ok(match version {
             Version::V4 => v4::fresh(self, seed),
-            Version::V7 => {
-                ensure!(
-                    n_embd % head_size == 0,
-                    "n_embd {n_embd} is not a multiple of head_size {head_size}."
-                );
-                v7::fresh(self, seed)
-            }
+            Version::V50 | Version::V51 | Version::V52 => v5::fresh(version, self, seed),
+            Version::V6 => v6::fresh(self, seed),
+            Version::V7 => v7::fresh(self, seed),
+            Version::V4a | Version::V7a => bail!(
+                "no starting values were ever published for {version}; load a trained checkpoint, \
+                 or start with {}.",
+                if version == Version::V4a { Version::V4 } else { Version::V7 }
+            ),
         })
     }
 
@@ -64,6 +70,14 @@ impl Sizes {
             [1.8 * c.sqrt(), 1.8 * c.sqrt(), 1.3 * c.sqrt(), 0.6 * c.powf(0.8)].map(steps_of_32);
         let rank = |i: usize| if self.ranks[i] == 0 { official[i] } else { self.ranks[i] };
         [("w", rank(0)), ("a", rank(1)), ("v", rank(2)), ("g", rank(3))]
+    }
+
+    /// Widths of the thin matrices of RWKV-6, of the blends and of the decay; the official rule is
+    /// 32 and 64, twice that from 4096 channels on.
+    pub(super) fn ranks_of_v6(&self) -> (usize, usize) {
+        let double = if self.n_embd >= 4096 { 2 } else { 1 };
+        let rank = |i: usize, official| if self.ranks[i] == 0 { official } else { self.ranks[i] };
+        (rank(0, 32 * double), rank(1, 64 * double))
     }
 }
 
@@ -108,8 +122,8 @@ impl Fresh {
     }
 
     /// Even between `-bound` and `bound`.
-    pub(super) fn uniform(&mut self, name: &str, shape: [usize; 2], bound: f32) {
-        let size = shape[0] * shape[1];
+    pub(super) fn uniform<const D: usize>(&mut self, name: &str, shape: [usize; D], bound: f32) {
+        let size = shape.iter().product::<usize>();
         let values = (0..size).map(|_| (self.unit() * 2.0 - 1.0) * bound).collect();
         self.put(name, &shape, values);
     }

@@ -3,7 +3,11 @@
 mod detect;
 mod fresh;
 pub mod v4;
+pub mod v4a;
+pub mod v5;
+pub mod v6;
 pub mod v7;
+pub mod v7a;
 
 pub use detect::{Version, detect};
 pub use fresh::{Fresh, Sizes};
@@ -20,8 +24,16 @@ use crate::weights::Weights;
 pub enum Rwkv {
     /// RWKV-4 "Dove".
     V4(v4::Rwkv4),
+    /// RWKV-4a, with tiny attention.
+    V4a(v4a::Rwkv4a),
+    /// RWKV-5 "Eagle": 5.0, 5.1 or 5.2.
+    V5(v5::Rwkv5),
+    /// RWKV-6 "Finch".
+    V6(v6::Rwkv6),
     /// RWKV-7 "Goose".
     V7(v7::Rwkv7),
+    /// RWKV-7a, with DeepEmbed.
+    V7a(v7a::Rwkv7a),
 }
 
 impl Rwkv {
@@ -30,9 +42,13 @@ impl Rwkv {
     /// # Errors
     /// When the names speak of no version known here, and when a tensor is missing or misshapen.
     pub fn load(weights: &Weights) -> Result<Self> {
-        Ok(match detect(&weights.names())? {
+        Ok(match detect(weights)? {
             Version::V4 => Self::V4(v4::Rwkv4::load(weights)?),
+            Version::V4a => Self::V4a(v4a::Rwkv4a::load(weights)?),
+            Version::V50 | Version::V51 | Version::V52 => Self::V5(v5::Rwkv5::load(weights)?),
+            Version::V6 => Self::V6(v6::Rwkv6::load(weights)?),
             Version::V7 => Self::V7(v7::Rwkv7::load(weights)?),
+            Version::V7a => Self::V7a(v7a::Rwkv7a::load(weights)?),
         })
     }
 
@@ -45,7 +61,11 @@ impl Rwkv {
     pub fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
         match self {
             Self::V4(m) => m.hidden(tokens, state),
+            Self::V4a(m) => m.hidden(tokens, state),
+            Self::V5(m) => m.hidden(tokens, state),
+            Self::V6(m) => m.hidden(tokens, state),
             Self::V7(m) => m.hidden(tokens, state),
+            Self::V7a(m) => m.hidden(tokens, state),
         }
     }
 
@@ -53,7 +73,11 @@ impl Rwkv {
     pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
         match self {
             Self::V4(m) => m.logits(hidden),
+            Self::V4a(m) => m.logits(hidden),
+            Self::V5(m) => m.logits(hidden),
+            Self::V6(m) => m.logits(hidden),
             Self::V7(m) => m.logits(hidden),
+            Self::V7a(m) => m.logits(hidden),
         }
     }
 
@@ -61,7 +85,11 @@ impl Rwkv {
     pub fn state(&self, batch: usize, device: &Device) -> State {
         match self {
             Self::V4(m) => m.state(batch, device),
+            Self::V4a(m) => m.state(batch, device),
+            Self::V5(m) => m.state(batch, device),
+            Self::V6(m) => m.state(batch, device),
             Self::V7(m) => m.state(batch, device),
+            Self::V7a(m) => m.state(batch, device),
         }
     }
 
@@ -69,7 +97,11 @@ impl Rwkv {
     pub fn version(&self) -> Version {
         match self {
             Self::V4(_) => Version::V4,
+            Self::V4a(_) => Version::V4a,
+            Self::V5(m) => m.version(),
+            Self::V6(_) => Version::V6,
             Self::V7(_) => Version::V7,
+            Self::V7a(_) => Version::V7a,
         }
     }
 
@@ -77,7 +109,11 @@ impl Rwkv {
     pub fn dims(&self) -> [usize; 2] {
         match self {
             Self::V4(m) => m.dims(),
+            Self::V4a(m) => m.dims(),
+            Self::V5(m) => m.dims(),
+            Self::V6(m) => m.dims(),
             Self::V7(m) => m.dims(),
+            Self::V7a(m) => m.dims(),
         }
     }
 
@@ -86,7 +122,11 @@ impl Rwkv {
         let mut names = Names { path: Vec::new(), found: Vec::new() };
         match self {
             Self::V4(m) => m.visit(&mut names),
+            Self::V4a(m) => m.visit(&mut names),
+            Self::V5(m) => m.visit(&mut names),
+            Self::V6(m) => m.visit(&mut names),
             Self::V7(m) => m.visit(&mut names),
+            Self::V7a(m) => m.visit(&mut names),
         }
         names.found
     }
@@ -126,10 +166,14 @@ impl ModuleVisitor for Names {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let values = param.val();
+        let name = self.path.join(".");
+        // RWKV-5.0 and 5.1 have one decay and one bonus per head, on one axis.
+        let per_head = name.contains(".att.time_") && values.dims().last() == Some(&1);
+        let axes = if per_head { D - 1 } else { D };
         self.found.push(Parameter {
-            name: self.path.join("."),
+            name,
             id: param.id,
-            shape: values.dims().to_vec(),
+            shape: values.dims()[..axes].to_vec(),
             values: values.flatten(0, D - 1),
         });
     }

@@ -35,7 +35,7 @@ struct Block {
 }
 
 #[derive(Module, Debug)]
-struct TimeMix {
+pub(super) struct TimeMix {
     time_mix_k: Param<Tensor<3>>, // time_mix_*: [1, 1, C]
     time_mix_v: Param<Tensor<3>>,
     time_mix_r: Param<Tensor<3>>,
@@ -48,7 +48,7 @@ struct TimeMix {
 }
 
 #[derive(Module, Debug)]
-struct ChannelMix {
+pub(super) struct ChannelMix {
     time_mix_k: Param<Tensor<3>>,
     time_mix_r: Param<Tensor<3>>,
     receptance: Linear,
@@ -70,17 +70,7 @@ impl Rwkv4 {
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
-        let layer = |block: &Block| {
-            let [c] = block.att.time_decay.dims();
-            let sums = Tensor::zeros([batch, 1, 2, c], device);
-            // Below every exponent, but finite: -inf would make the first difference NaN.
-            let largest = Tensor::full([batch, 1, 1, c], -1e30, device);
-            LayerState {
-                att_x: Tensor::zeros([batch, c], device),
-                ffn_x: Tensor::zeros([batch, c], device),
-                wkv: Tensor::cat(vec![sums, largest], 2),
-            }
-        };
+        let layer = |block: &Block| block.att.state(batch, device);
         State { layers: self.blocks.iter().map(layer).collect() }
     }
 
@@ -101,7 +91,20 @@ impl Block {
 }
 
 impl TimeMix {
-    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    pub(super) fn state(&self, batch: usize, device: &Device) -> LayerState {
+        let [c] = self.time_decay.dims();
+        let sums = Tensor::zeros([batch, 1, 2, c], device);
+        // Below every exponent, but finite: -inf would make the first difference NaN.
+        let largest = Tensor::full([batch, 1, 1, c], -1e30, device);
+        LayerState {
+            att_x: Tensor::zeros([batch, c], device),
+            ffn_x: Tensor::zeros([batch, c], device),
+            wkv: Tensor::cat(vec![sums, largest], 2),
+            tiny: None,
+        }
+    }
+
+    pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
         let before = shift(&x, &mut state.att_x);
         let dx = x - before.clone();
         let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
@@ -116,7 +119,7 @@ impl TimeMix {
 }
 
 impl ChannelMix {
-    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
         let before = shift(&x, &mut state.ffn_x);
         let dx = x - before.clone();
         let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
@@ -154,7 +157,7 @@ impl Block {
 }
 
 impl TimeMix {
-    fn load(w: &Weights, c: usize) -> Result<Self> {
+    pub(super) fn load(w: &Weights, c: usize) -> Result<Self> {
         Ok(Self {
             time_mix_k: w.param("time_mix_k", [1, 1, c])?,
             time_mix_v: w.param("time_mix_v", [1, 1, c])?,
@@ -170,7 +173,7 @@ impl TimeMix {
 }
 
 impl ChannelMix {
-    fn load(w: &Weights, c: usize) -> Result<Self> {
+    pub(super) fn load(w: &Weights, c: usize) -> Result<Self> {
         let [f, _] = w.at("key").dims("weight")?;
         Ok(Self {
             time_mix_k: w.param("time_mix_k", [1, 1, c])?,

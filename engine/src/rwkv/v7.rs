@@ -37,7 +37,7 @@ struct Block {
 }
 
 #[derive(Module, Debug)]
-struct TimeMix {
+pub(super) struct TimeMix {
     x_r: Param<Tensor<3>>, // x_*, w0, a0, v0, k_k, k_a: [1, 1, C]
     x_w: Param<Tensor<3>>,
     x_k: Param<Tensor<3>>,
@@ -87,14 +87,7 @@ impl Rwkv7 {
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
-        let layer = |block: &Block| {
-            let [h, n] = block.att.r_k.dims();
-            LayerState {
-                att_x: Tensor::zeros([batch, h * n], device),
-                ffn_x: Tensor::zeros([batch, h * n], device),
-                wkv: Tensor::zeros([batch, h, n, n], device),
-            }
-        };
+        let layer = |block: &Block| block.att.state(batch, device);
         State { layers: self.blocks.iter().map(layer).collect() }
     }
 
@@ -120,7 +113,17 @@ impl Block {
 }
 
 impl TimeMix {
-    fn forward(
+    pub(super) fn state(&self, batch: usize, device: &Device) -> LayerState {
+        let [h, n] = self.r_k.dims();
+        LayerState {
+            att_x: Tensor::zeros([batch, h * n], device),
+            ffn_x: Tensor::zeros([batch, h * n], device),
+            wkv: Tensor::zeros([batch, h, n, n], device),
+            tiny: None,
+        }
+    }
+
+    pub(super) fn forward(
         &self,
         x: Tensor<3>,
         v_first: &mut Option<Tensor<4>>,
@@ -209,7 +212,7 @@ impl Block {
 }
 
 impl TimeMix {
-    fn load(w: &Weights, layer: usize, c: usize) -> Result<Self> {
+    pub(super) fn load(w: &Weights, layer: usize, c: usize) -> Result<Self> {
         let [h, n] = w.dims("r_k")?;
         anyhow::ensure!(h * n == c, "{h} heads of {n} channels do not make {c} channels.");
         let rank = |name: &str| Ok::<_, anyhow::Error>(w.dims::<2>(name)?[1]);

@@ -52,6 +52,7 @@ impl State {
             att_x: layer.att_x.clone().mul_scalar(factor),
             ffn_x: layer.ffn_x.clone().mul_scalar(factor),
             wkv: sums(&layer.wkv, v4, |s| s.mul_scalar(factor)),
+            tiny: layer.tiny.clone().map(|tiny| tiny.mul_scalar(factor)),
         };
         Self { layers: self.layers.iter().map(layer).collect() }
     }
@@ -89,11 +90,12 @@ impl State {
             Array::of(a.att_x.clone()) == Array::of(b.att_x.clone())
                 && Array::of(a.ffn_x.clone()) == Array::of(b.ffn_x.clone())
                 && Array::of(a.wkv.clone()) == Array::of(b.wkv.clone())
+                && a.tiny.clone().map(Array::of) == b.tiny.clone().map(Array::of)
         };
         self.layers.len() == other.layers.len() && self.layers.iter().zip(&other.layers).all(same)
     }
 
-    /// What is remembered, without the exponents of RWKV-4: three arrays per layer.
+    /// What is remembered, without the exponents of RWKV-4: an array per part.
     fn arrays(&self) -> Vec<Array> {
         let v4 = self.is_v4();
         self.layers.iter().flat_map(|layer| layer_arrays(layer, v4)).collect()
@@ -103,14 +105,18 @@ impl State {
         let (a, b) = self.aligned(other)?;
         let v4 = self.is_v4();
         let row = |x: &Tensor<2>| x.clone().unsqueeze::<4>();
-        let layer = |(a, b): (&LayerState, &LayerState)| LayerState {
-            att_x: f(row(&a.att_x), row(&b.att_x)).reshape(a.att_x.dims()),
-            ffn_x: f(row(&a.ffn_x), row(&b.ffn_x)).reshape(a.ffn_x.dims()),
-            wkv: sums(&a.wkv, v4, |s| {
-                let other = if v4 { b.wkv.clone().narrow(2, 0, 2) } else { b.wkv.clone() };
-                f(s, other)
-            }),
-        };
+        let layer =
+            |(a, b): (&LayerState, &LayerState)| LayerState {
+                att_x: f(row(&a.att_x), row(&b.att_x)).reshape(a.att_x.dims()),
+                ffn_x: f(row(&a.ffn_x), row(&b.ffn_x)).reshape(a.ffn_x.dims()),
+                wkv: sums(&a.wkv, v4, |s| {
+                    let other = if v4 { b.wkv.clone().narrow(2, 0, 2) } else { b.wkv.clone() };
+                    f(s, other)
+                }),
+                tiny: a.tiny.as_ref().zip(b.tiny.as_ref()).map(|(a, b)| {
+                    f(a.clone().unsqueeze(), b.clone().unsqueeze()).reshape(a.dims())
+                }),
+            };
         Ok(Self { layers: a.layers.iter().zip(&b.layers).map(layer).collect() })
     }
 
@@ -153,7 +159,8 @@ fn sums(wkv: &Tensor<4>, v4: bool, f: impl Fn(Tensor<4>) -> Tensor<4>) -> Tensor
 
 fn layer_arrays(layer: &LayerState, v4: bool) -> Vec<Array> {
     let wkv = if v4 { layer.wkv.clone().narrow(2, 0, 2) } else { layer.wkv.clone() };
-    vec![Array::of(layer.att_x.clone()), Array::of(wkv), Array::of(layer.ffn_x.clone())]
+    let always = [Array::of(layer.att_x.clone()), Array::of(wkv), Array::of(layer.ffn_x.clone())];
+    always.into_iter().chain(layer.tiny.clone().map(Array::of)).collect()
 }
 
 fn distance(a: &[Array], b: &[Array]) -> Result<Distance> {
@@ -178,7 +185,7 @@ mod tests {
         let device = Device::flex();
         let one = |x: f32| Tensor::<2>::from_floats([[x, x, x, x]], &device);
         let wkv = Tensor::<4>::from_floats([[[[aa; 4], [bb; 4], [pp; 4]]]], &device);
-        State { layers: vec![LayerState { att_x: one(1.0), ffn_x: one(2.0), wkv }] }
+        State { layers: vec![LayerState { att_x: one(1.0), ffn_x: one(2.0), wkv, tiny: None }] }
     }
 
     #[test]

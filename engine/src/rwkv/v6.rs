@@ -1,0 +1,287 @@
+//! RWKV-6 "Finch" (arXiv 2404.05892), x060.
+//!
+//! As RWKV-5, but how much of the previous token is read (`time_maa_*`) and how fast the state
+//! fades (`time_decay`) depend on the tokens themselves, through two thin matrices each.
+//! `time_maa_*` is the share of the difference to the previous token.
+
+use anyhow::{Result, ensure};
+use burn::module::{Module, Param};
+use burn::nn::{GroupNorm, LayerNorm};
+use burn::tensor::activation::{relu, sigmoid, silu, tanh};
+use burn::tensor::{Device, Int, Tensor};
+use rwkv_kernels::wkv6;
+
+use super::fresh::{Fresh, Sizes};
+use super::{low_rank, shift};
+use crate::layers::{Embedding, Linear};
+use crate::state::{LayerState, State};
+use crate::weights::{Named, Weights};
+
+/// The whole model.
+#[derive(Module, Debug)]
+pub struct Rwkv6 {
+    emb: Embedding,
+    blocks: Vec<Block>,
+    ln_out: LayerNorm,
+    head: Linear,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    ln0: Option<LayerNorm>, // first block only
+    ln1: LayerNorm,
+    ln2: LayerNorm,
+    att: TimeMix,
+    ffn: ChannelMix,
+}
+
+#[derive(Module, Debug)]
+struct TimeMix {
+    time_maa_x: Param<Tensor<3>>, // time_maa_*, time_decay: [1, 1, C]
+    time_maa_w: Param<Tensor<3>>,
+    time_maa_k: Param<Tensor<3>>,
+    time_maa_v: Param<Tensor<3>>,
+    time_maa_r: Param<Tensor<3>>,
+    time_maa_g: Param<Tensor<3>>,
+    time_maa_w1: Param<Tensor<2>>, // [C, 5·D]
+    time_maa_w2: Param<Tensor<3>>, // [5, D, C], in the order w k v r g
+    time_decay: Param<Tensor<3>>,
+    time_decay_w1: Param<Tensor<2>>, // [C, D]
+    time_decay_w2: Param<Tensor<2>>, // [D, C]
+    time_faaaa: Param<Tensor<2>>,    // the bonus u: [H, N]
+    receptance: Linear,
+    key: Linear,
+    value: Linear,
+    gate: Linear,
+    output: Linear,
+    ln_x: GroupNorm,
+}
+
+#[derive(Module, Debug)]
+struct ChannelMix {
+    time_maa_k: Param<Tensor<3>>,
+    time_maa_r: Param<Tensor<3>>,
+    receptance: Linear,
+    key: Linear,
+    value: Linear,
+}
+
+impl Rwkv6 {
+    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+        let mut x = self.emb.forward(tokens);
+        for (block, state) in self.blocks.iter().zip(&mut state.layers) {
+            x = block.forward(x, state);
+        }
+        x
+    }
+
+    pub(super) fn logits(&self, x: Tensor<3>) -> Tensor<3> {
+        self.head.forward(self.ln_out.forward(x))
+    }
+
+    pub(super) fn state(&self, batch: usize, device: &Device) -> State {
+        let layer = |block: &Block| {
+            let [h, n] = block.att.time_faaaa.dims();
+            LayerState {
+                att_x: Tensor::zeros([batch, h * n], device),
+                ffn_x: Tensor::zeros([batch, h * n], device),
+                wkv: Tensor::zeros([batch, h, n, n], device),
+                tiny: None,
+            }
+        };
+        State { layers: self.blocks.iter().map(layer).collect() }
+    }
+
+    pub(super) fn dims(&self) -> [usize; 2] {
+        self.emb.dims()
+    }
+}
+
+impl Block {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+        let x = match &self.ln0 {
+            Some(ln0) => ln0.forward(x),
+            None => x,
+        };
+        let x = x.clone() + self.att.forward(self.ln1.forward(x), state);
+        x.clone() + self.ffn.forward(self.ln2.forward(x), state)
+    }
+}
+
+impl TimeMix {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+        let [b, t, c] = x.dims();
+        let [h, n] = self.time_faaaa.dims();
+        let heads = |x: Tensor<3>| x.reshape([b, t, h, n]);
+
+        // The token decides itself how much of the one before it reads, for each of w k v r g.
+        let dx = shift(&x, &mut state.att_x) - x.clone();
+        let asked = x.clone() + dx.clone() * self.time_maa_x.val();
+        let [five, thin, _] = self.time_maa_w2.dims();
+        let mu = tanh(asked.reshape([b * t, c]).matmul(self.time_maa_w1.val()))
+            .reshape([b * t, five, thin])
+            .swap_dims(0, 1)
+            .matmul(self.time_maa_w2.val()); // [5, B·T, C]
+        let blend = |i: usize, base: &Param<Tensor<3>>| {
+            let mu = mu.clone().narrow(0, i, 1).reshape([b, t, c]);
+            x.clone() + dx.clone() * (mu + base.val())
+        };
+
+        let x_w = blend(0, &self.time_maa_w);
+        let d =
+            self.time_decay.val() + low_rank(x_w, &self.time_decay_w1, tanh, &self.time_decay_w2);
+        let d = heads(-d.exp()); // the decay is eᵈ
+        let k = heads(self.key.forward(blend(1, &self.time_maa_k)));
+        let v = heads(self.value.forward(blend(2, &self.time_maa_v)));
+        let r = heads(self.receptance.forward(blend(3, &self.time_maa_r)));
+        let g = silu(self.gate.forward(blend(4, &self.time_maa_g)));
+
+        let y = wkv6(r, d, k, v, self.time_faaaa.val(), &mut state.wkv);
+        let y = self.ln_x.forward(y.reshape([b * t, c])).reshape([b, t, c]);
+        self.output.forward(y * g)
+    }
+}
+
+impl ChannelMix {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+        let dx = shift(&x, &mut state.ffn_x) - x.clone();
+        let blend = |mu: &Param<Tensor<3>>| x.clone() + dx.clone() * mu.val();
+
+        let r = sigmoid(self.receptance.forward(blend(&self.time_maa_r)));
+        let k = relu(self.key.forward(blend(&self.time_maa_k))).square();
+        r * self.value.forward(k)
+    }
+}
+
+impl Rwkv6 {
+    pub(super) fn load(w: &Weights) -> Result<Self> {
+        let emb = w.embedding("emb")?;
+        let [vocabulary, c] = emb.dims();
+        let blocks = (0..w.count("blocks")).map(|i| Block::load(&w.at("blocks").at(i), i, c));
+        Ok(Self {
+            blocks: blocks.collect::<Result<_>>()?,
+            ln_out: w.layer_norm("ln_out", c)?,
+            head: w.linear("head", [vocabulary, c])?,
+            emb,
+        })
+    }
+}
+
+impl Block {
+    fn load(w: &Weights, layer: usize, c: usize) -> Result<Self> {
+        Ok(Self {
+            ln0: (layer == 0).then(|| w.layer_norm("ln0", c)).transpose()?,
+            ln1: w.layer_norm("ln1", c)?,
+            ln2: w.layer_norm("ln2", c)?,
+            att: TimeMix::load(&w.at("att"), c)?,
+            ffn: ChannelMix::load(&w.at("ffn"), c)?,
+        })
+    }
+}
+
+impl TimeMix {
+    fn load(w: &Weights, c: usize) -> Result<Self> {
+        let [h, n] = w.dims("time_faaaa")?;
+        ensure!(h * n == c, "{h} heads of {n} channels do not make {c} channels.");
+        let [five, thin, _] = w.dims("time_maa_w2")?;
+        ensure!(five == 5, "`time_maa_w2` holds {five} matrices, not one for each of w k v r g.");
+        let decay = w.dims::<2>("time_decay_w1")?[1];
+        let vector = |name: &str| w.param(name, [1, 1, c]);
+        Ok(Self {
+            time_maa_x: vector("time_maa_x")?,
+            time_maa_w: vector("time_maa_w")?,
+            time_maa_k: vector("time_maa_k")?,
+            time_maa_v: vector("time_maa_v")?,
+            time_maa_r: vector("time_maa_r")?,
+            time_maa_g: vector("time_maa_g")?,
+            time_maa_w1: w.param("time_maa_w1", [c, 5 * thin])?,
+            time_maa_w2: w.param("time_maa_w2", [5, thin, c])?,
+            time_decay: vector("time_decay")?,
+            time_decay_w1: w.param("time_decay_w1", [c, decay])?,
+            time_decay_w2: w.param("time_decay_w2", [decay, c])?,
+            time_faaaa: w.param("time_faaaa", [h, n])?,
+            receptance: w.linear("receptance", [c, c])?,
+            key: w.linear("key", [c, c])?,
+            value: w.linear("value", [c, c])?,
+            gate: w.linear("gate", [c, c])?,
+            output: w.linear("output", [c, c])?,
+            ln_x: w.head_norm("ln_x", h, c)?,
+        })
+    }
+}
+
+impl ChannelMix {
+    fn load(w: &Weights, c: usize) -> Result<Self> {
+        let [f, _] = w.at("key").dims("weight")?;
+        Ok(Self {
+            time_maa_k: w.param("time_maa_k", [1, 1, c])?,
+            time_maa_r: w.param("time_maa_r", [1, 1, c])?,
+            receptance: w.linear("receptance", [c, c])?,
+            key: w.linear("key", [f, c])?,
+            value: w.linear("value", [c, f])?,
+        })
+    }
+}
+
+/// Starting values of RWKV-6 for training (RWKV-LM, RWKV-v5/src/model.py, `x060`).
+pub(super) fn fresh(sizes: &Sizes, seed: u64) -> Named {
+    let Sizes { n_layer, n_embd: c, vocab_size: v, dim_ffn: f, .. } = *sizes;
+    let mut new = Fresh::new(seed);
+    new.uniform("emb.weight", [v, c], 1e-4);
+    for layer in 0..n_layer {
+        let at = |name: &str| format!("blocks.{layer}.{name}");
+        let (_, rest) = sizes.depth(layer);
+        if layer == 0 {
+            new.norm(&at("ln0"), c);
+        }
+        new.norm(&at("ln1"), c);
+        new.norm(&at("ln2"), c);
+        fresh_time_mix(&mut new, sizes, layer);
+
+        for name in ["ffn.time_maa_k", "ffn.time_maa_r"] {
+            new.each(&at(name), [1, 1, c], |i| 1.0 - (i as f32 / c as f32).powf(rest.powi(3)));
+        }
+        new.orthogonal(&at("ffn.key.weight"), [f, c], 1.0);
+        new.each(&at("ffn.receptance.weight"), [c, c], |_| 0.0);
+        new.each(&at("ffn.value.weight"), [c, f], |_| 0.0);
+    }
+    new.norm("ln_out", c);
+    let gain = if v > c { 0.5 * (v as f32 / c as f32).sqrt() } else { 0.5 };
+    new.orthogonal("head.weight", [v, c], gain);
+    new.done()
+}
+
+fn fresh_time_mix(new: &mut Fresh, sizes: &Sizes, layer: usize) {
+    let Sizes { n_layer, n_embd: c, head_size: n, .. } = *sizes;
+    let at = |name: &str| format!("blocks.{layer}.att.{name}");
+    let (depth, rest) = sizes.depth(layer);
+    let d = |i: usize| i as f32 / c as f32;
+    let vector = [1, 1, c];
+    for name in ["x", "w", "k"] {
+        new.each(&at(&format!("time_maa_{name}")), vector, |i| 1.0 - d(i).powf(rest));
+    }
+    new.each(&at("time_maa_v"), vector, |i| 1.0 - (d(i).powf(rest) + 0.3 * depth));
+    for name in ["r", "g"] {
+        new.each(&at(&format!("time_maa_{name}")), vector, |i| 1.0 - d(i).powf(0.5 * rest));
+    }
+    let (thin, decay) = sizes.ranks_of_v6();
+    new.each(&at("time_maa_w1"), [c, 5 * thin], |_| 0.0);
+    new.uniform(&at("time_maa_w2"), [5, thin, c], 0.01);
+
+    let along = |i: usize| i as f32 / (c.max(2) - 1) as f32;
+    new.each(&at("time_decay"), vector, |i| -6.0 + 5.0 * along(i).powf(0.7 + 1.3 * depth));
+    new.each(&at("time_decay_w1"), [c, decay], |_| 0.0);
+    new.uniform(&at("time_decay_w2"), [decay, c], 0.01);
+    let zigzag = |i: usize| ((i + 1) % 3) as f32 - 1.0;
+    let bonus = |i: usize| depth * (1.0 - along(i)) + 0.1 * zigzag(i);
+    new.each(&at("time_faaaa"), [c / n, n], bonus);
+
+    new.orthogonal(&at("receptance.weight"), [c, c], 1.0);
+    new.orthogonal(&at("key.weight"), [c, c], 0.1);
+    new.orthogonal(&at("value.weight"), [c, c], 1.0);
+    new.orthogonal(&at("gate.weight"), [c, c], 0.1);
+    new.each(&at("output.weight"), [c, c], |_| 0.0);
+    let scale = ((1 + layer) as f32 / n_layer as f32).powf(0.7);
+    new.each(&at("ln_x.weight"), [c], |_| scale);
+    new.each(&at("ln_x.bias"), [c], |_| 0.0);
+}
