@@ -27,6 +27,21 @@ def layer_norm(x, norm, eps=1e-5):
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * norm.weight + norm.bias
 
 
+def head_norm(y, norm):
+    """A layer norm within each head, [H, N] → [C]."""
+    weight, bias = norm.weight.reshape(y.shape), norm.bias.reshape(y.shape)
+    return layer_norm(y, SimpleNamespace(weight=weight, bias=bias), eps=64e-5).reshape(-1)
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def outer(column, row):
+    """Per head, [H, N] and [H, N] → [H, N, N]."""
+    return column[:, :, None] * row[:, None, :]
+
+
 def relu(x):
     return np.where(x.real > 0, x, 0)
 

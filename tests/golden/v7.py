@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 import golden
-from golden import layer_norm, relu, sigmoid, tree
+from golden import head_norm, layer_norm, outer, relu, sigmoid, tree
 
 LAYERS, H, N, F, RANK = 2, 2, 4, 32, 3
 C = H * N
@@ -41,7 +41,7 @@ def time_mix(att, x, layer, v_first):
     r, w, k, v, a = (z.reshape(heads, n) for z in (r, w, k, v, a))
     layer["wkv"], y = recurrence(layer["wkv"], r, w, k, v, a, removal)
 
-    y = group_norm(y, att.ln_x)
+    y = head_norm(y, att.ln_x)
     bonus = (r * k * att.r_k).sum(-1, keepdims=True) * v
     return att.output.weight @ ((y + bonus.reshape(-1)) * g), v_first
 
@@ -53,20 +53,10 @@ def recurrence(s, r, w, k, v, a, removal):
     return s, (s @ r[:, :, None])[:, :, 0]
 
 
-def outer(column, row):
-    return column[:, :, None] * row[:, None, :]
-
-
 def normalize(k):
     """Each head to length one."""
     length = np.sqrt((k * k).sum(-1, keepdims=True))
     return k / golden.larger(length, 1e-12)
-
-
-def group_norm(y, norm):
-    """A layer norm within each head, [H, N] → [C]."""
-    weight, bias = norm.weight.reshape(y.shape), norm.bias.reshape(y.shape)
-    return layer_norm(y, golden.SimpleNamespace(weight=weight, bias=bias), eps=64e-5).reshape(-1)
 
 
 def channel_mix(ffn, x, layer):

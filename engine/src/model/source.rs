@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_said_with_what_is() {
-        let unknown = model("toy:rwkv6").unwrap_err().to_string();
+        let unknown = model("toy:rwkv9").unwrap_err().to_string();
         assert!(unknown.contains("toy:rwkv7"), "{unknown}");
         let missing = model("/no/such/model.pth").unwrap_err().to_string();
         assert!(missing.contains("/no/such/model.pth"), "{missing}");

@@ -220,10 +220,16 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_model() {
-        for version in Version::ALL {
+        let known =
+            [Version::V4, Version::V50, Version::V51, Version::V52, Version::V6, Version::V7];
+        for version in known {
             let of = |seed| sizes().fresh(version, seed).unwrap();
             assert_eq!(of(3), of(3));
             assert_ne!(of(3), of(4));
+        }
+        for version in [Version::V4a, Version::V7a] {
+            let error = sizes().fresh(version, 3).unwrap_err().to_string();
+            assert!(error.contains("published"), "{error}");
         }
     }
 
