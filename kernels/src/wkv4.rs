@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::chunks::{split, weights};
+
 /// The recurrence of RWKV-4 (arXiv 2305.13048, appendix "Numerically stable time-mixing").
 ///
 /// ```text
@@ -15,6 +17,80 @@ use burn::tensor::Tensor;
 /// `k`, `v`: `[B, T, C]`; `w` (log decay, negative) and `u` (bonus): `[C]`.
 /// `state`: `[B, 1, 3, C]`, rows `a`, `b`, `p`. Returns `y`, `[B, T, C]`.
 pub fn wkv4(
+    w: Tensor<1>,
+    u: Tensor<1>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    state: &mut Tensor<4>,
+) -> Tensor<3> {
+    let [_, tokens, _] = k.dims();
+    let form = if tokens == 1 { wkv4_plain } else { wkv4_chunked };
+    form(w, u, k, v, state)
+}
+
+/// [`wkv4`] in chunks of [`crate::CHUNK`] tokens: inside a chunk a causal softmax over all tokens
+/// and the state; the state is passed from chunk to chunk. For many tokens.
+pub fn wkv4_chunked(
+    w: Tensor<1>,
+    u: Tensor<1>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    state: &mut Tensor<4>,
+) -> Tensor<3> {
+    let parts = split(k.dims()[1]).map(|(start, size)| {
+        let part = |x: &Tensor<3>| x.clone().narrow(1, start, size);
+        chunk(w.clone(), u.clone(), part(&k), part(&v), state)
+    });
+    Tensor::cat(parts.collect(), 1)
+}
+
+/// One chunk; `k v` and `y` are `[B, L, C]`.
+fn chunk(
+    w: Tensor<1>,
+    u: Tensor<1>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    state: &mut Tensor<4>,
+) -> Tensor<3> {
+    let [batch, l, c] = k.dims();
+    let device = k.device();
+    let row = |i: usize| state.clone().narrow(2, i, 1).reshape([batch, 1, c]);
+    let (a, b, p) = (row(0), row(1), row(2));
+    let table = |rows, columns, weight: &dyn Fn(usize, usize) -> f32| {
+        Tensor::<2>::from_data(weights(rows, columns, weight), &device).unsqueeze_dim::<3>(2)
+    };
+    let (w, u) = (w.unsqueeze::<3>(), u.unsqueeze::<3>());
+
+    // Exponents with which token t reads token i; none reads the future.
+    let age = |t: usize, i: usize| if i < t { (t - 1 - i) as f32 } else { 0.0 };
+    let ages = table(l, l, &age) * w.clone() + table(l, l, &|t, i| f32::from(u8::from(t == i))) * u;
+    let future = table(l, l, &|t, i| if i > t { NEVER } else { 0.0 });
+    let reads = k.clone().unsqueeze_dim::<4>(1) + (ages + future).unsqueeze::<4>(); // [B, L, L, C]
+    let past = p.clone() + (table(l, 1, &|t, _| t as f32) * w.clone()).swap_dims(0, 1);
+
+    let q = reads.clone().max_dim(2).squeeze_dim::<3>(2).max_pair(past.clone());
+    let recent = (reads - q.clone().unsqueeze_dim(2)).exp();
+    let past = (past - q).exp();
+    let values = (recent.clone() * v.clone().unsqueeze_dim(1)).sum_dim(2).squeeze_dim::<3>(2);
+    let total = recent.sum_dim(2).squeeze_dim::<3>(2);
+    let y = (values + past.clone() * a.clone()) / (total + past * b.clone());
+
+    // Exponents with which they are left behind.
+    let left = k + table(1, l, &|_, i| (l - 1 - i) as f32) * w.clone();
+    let past = p + w * l as f64;
+    let p = left.clone().max_dim(1).max_pair(past.clone());
+    let (left, past) = ((left - p.clone()).exp(), (past - p.clone()).exp());
+    let a = (left.clone() * v).sum_dim(1) + past.clone() * a;
+    let b = left.sum_dim(1) + past * b;
+    *state = Tensor::cat(vec![a, b, p], 1).unsqueeze_dim(1);
+    y
+}
+
+/// An exponent below every other; finite, for the difference of infinities is NaN.
+const NEVER: f32 = -1e30;
+
+/// The definition of [`wkv4`] in ordinary tensor operations; runs on every device.
+pub fn wkv4_plain(
     w: Tensor<1>,
     u: Tensor<1>,
     k: Tensor<3>,

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::chunks::{split, weights};
+
 /// The recurrence of RWKV-5 and RWKV-6 (arXiv 2404.05892, section 4), by the fastest way the
 /// device has.
 ///
@@ -21,7 +23,54 @@ pub fn wkv6(
     u: Tensor<2>,
     state: &mut Tensor<4>,
 ) -> Tensor<4> {
-    wkv6_plain(r, d, k, v, u, state)
+    let [_, tokens, _, _] = r.dims();
+    let form = if tokens == 1 { wkv6_plain } else { wkv6_chunked };
+    form(r, d, k, v, u, state)
+}
+
+/// [`wkv6`] in chunks of [`crate::CHUNK`] tokens: inside a chunk every token reads every earlier one at
+/// once, as in attention; the state is passed from chunk to chunk. For many tokens.
+pub fn wkv6_chunked(
+    r: Tensor<4>,
+    d: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    u: Tensor<2>,
+    state: &mut Tensor<4>,
+) -> Tensor<4> {
+    let parts = split(r.dims()[1]).map(|(start, size)| {
+        let part = |x: &Tensor<4>| x.clone().narrow(1, start, size).swap_dims(1, 2);
+        chunk([part(&r), part(&d), part(&k), part(&v)], u.clone(), state).swap_dims(1, 2)
+    });
+    Tensor::cat(parts.collect(), 1)
+}
+
+/// One chunk; `r d k v` and `y` are `[B, H, L, N]`.
+fn chunk([r, d, k, v]: [Tensor<4>; 4], u: Tensor<2>, state: &mut Tensor<4>) -> Tensor<4> {
+    let [b, h, l, n] = r.dims();
+    let device = r.device();
+    // Sums of decays are formed directly. As differences of running sums they would cancel, and
+    // as quotients of products overflow: decays of RWKV-6 may be as strong as they like.
+    let faded = |sums: Tensor<2>| sums.unsqueeze::<4>().matmul(d.clone()).exp();
+
+    // How much token i, read by token t, has faded: by the decays between them.
+    let between = weights(l * l, l, |pair, j| {
+        let (t, i) = (pair / l, pair % l);
+        f32::from(u8::from(i < j && j < t))
+    });
+    let between = faded(Tensor::from_data(between, &device)).reshape([b, h, l, l, n]);
+    let asked = r.clone().unsqueeze_dim::<5>(3) * between * k.clone().unsqueeze_dim(2);
+    let recent = asked.sum_dim(4).squeeze_dim::<4>(4).tril(-1);
+    let own = (r.clone() * u.unsqueeze_dims(&[0, 2]) * k.clone()).sum_dim(3);
+
+    let ones = Tensor::<2>::ones([l, l], &device);
+    let past = r * faded(ones.clone().tril(-1));
+    let y = past.matmul(state.clone().transpose()) + recent.matmul(v.clone()) + own * v.clone();
+
+    let kept = faded(ones.clone().narrow(0, 0, 1)); // [B, H, 1, N]
+    let written = k * faded(ones.triu(1));
+    *state = state.clone() * kept + v.transpose().matmul(written);
+    y
 }
 
 /// The definition of [`wkv6`] in ordinary tensor operations; runs on every device.
