@@ -1,16 +1,25 @@
 //! A checkpoint on disk, opened as named tensors.
 //!
 //! The file is memory-mapped and stays where it is: opening reads the directory of names only, and
-//! a tensor becomes `f32` when it is asked for. Two containers are read: the zip that `torch.save`
-//! writes (`.pth`) and safetensors. Whatever else RWKV models travel in is recognised, so that the
-//! refusal can say what the file is.
+//! a tensor becomes `f32` when it is asked for. What `torch.save` writes and once wrote (`.pth`),
+//! safetensors, GGUF, rwkv.cpp's `.bin` and Hugging Face directories are read, and whatever the
+//! program that wrote them calls its tensors, they have BlinkDL's names here. Other files that
+//! people try are recognised, so that the refusal can say what they are.
 //!
 //! A file is a stranger. Every count, offset and name in it is checked before it is used; nothing
 //! in it can run, make this program panic, or allocate much more than the file is long.
 
+mod dialect;
+mod directory;
 mod dtype;
+#[cfg(test)]
+mod fuzz;
+mod gguf;
+mod legacy;
 mod pickle;
 mod pth;
+mod quantised;
+mod rwkv_cpp;
 mod safetensors;
 mod stored;
 #[cfg(test)]
@@ -48,6 +57,8 @@ struct Contents {
     metadata: BTreeMap<String, String>,
     /// The vocabulary, one token after the other, spelled as the container spells it.
     vocabulary: Option<Vec<String>>,
+    /// Whose names the tensors had, where not BlinkDL's.
+    dialect: Option<&'static str>,
 }
 
 /// What kind of file a checkpoint is.
@@ -56,8 +67,16 @@ pub enum Container {
     /// The zip that `torch.save` writes since PyTorch 1.6.
     #[default]
     Pth,
+    /// What `torch.save` wrote before.
+    LegacyPth,
     /// A header of JSON, then the numbers.
     Safetensors,
+    /// llama.cpp's.
+    Gguf,
+    /// rwkv.cpp's `.bin`.
+    RwkvCpp,
+    /// A Hugging Face directory.
+    Directory,
 }
 
 impl Container {
@@ -65,7 +84,11 @@ impl Container {
     pub fn name(self) -> &'static str {
         match self {
             Self::Pth => ".pth",
+            Self::LegacyPth => "legacy .pth",
             Self::Safetensors => "safetensors",
+            Self::Gguf => "GGUF",
+            Self::RwkvCpp => "rwkv.cpp .bin",
+            Self::Directory => "Hugging Face directory",
         }
     }
 }
@@ -87,14 +110,32 @@ impl Deref for Bytes {
 }
 
 impl Checkpoint {
-    /// Opens a `.pth` of `torch.save` or a `.safetensors`; what it is decides the content, not the
-    /// name. Reads the directory only, so that a file of any size opens at once.
+    /// Opens a checkpoint of any kind, or a directory that holds one; what it is decides the
+    /// content, not the name. Reads the directory only, so that a file of any size opens at once.
     ///
     /// # Errors
     /// When there is no such readable file, when it is damaged or cut short, and when it is of
     /// another kind, which is then named.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::new(path.display().to_string(), Bytes::Mapped(map(path)?))
+        let folder = path.is_dir();
+        let paths = if folder { directory::files(path)? } else { directory::parts(path)? };
+        let mut files = Vec::new();
+        let mut contents: Option<Contents> = None;
+        for (i, part) in paths.iter().enumerate() {
+            let bytes = Bytes::Mapped(map(part)?);
+            let found = read(&bytes).and_then(|contents| contents.checked(bytes.len()));
+            let found = found.map_err(|error| said_of(&part.display().to_string(), &error))?;
+            files.push(bytes);
+            match &mut contents {
+                None => contents = Some(found),
+                Some(all) => all.join(found, i),
+            }
+        }
+        let mut contents = contents.context("there is no file to open")?;
+        if folder && path.join("config.json").is_file() {
+            contents.container = Container::Directory;
+        }
+        Self::new(path.display().to_string(), files, contents)
     }
 
     /// Opens a checkpoint that is part of the program; `name` is what errors call it.
@@ -102,14 +143,14 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_bytes(name: &str, bytes: &'static [u8]) -> Result<Self> {
-        Self::new(name.to_string(), Bytes::Embedded(bytes))
+        let contents = read(bytes).and_then(|contents| contents.checked(bytes.len()));
+        let contents = contents.map_err(|error| said_of(name, &error))?;
+        Self::new(name.to_string(), vec![Bytes::Embedded(bytes)], contents)
     }
 
-    fn new(source: String, bytes: Bytes) -> Result<Self> {
-        match read(&bytes).and_then(|contents| contents.checked(bytes.len())) {
-            Ok(contents) => Ok(Self { source, files: vec![bytes], contents }),
-            Err(error) => bail!("{source} {}", printable(&error)),
-        }
+    fn new(source: String, files: Vec<Bytes>, contents: Contents) -> Result<Self> {
+        let contents = dialect::canonical(contents).map_err(|error| said_of(&source, &error))?;
+        Ok(Self { source, files, contents })
     }
 
     /// The names of all tensors, sorted.
@@ -160,6 +201,11 @@ impl Checkpoint {
         self.contents.vocabulary.as_deref()
     }
 
+    /// Whose names and orientations the tensors have in the file, where they are not BlinkDL's.
+    pub fn dialect(&self) -> Option<&'static str> {
+        self.contents.dialect
+    }
+
     /// What to call this checkpoint in errors: its path, or its name if it is embedded.
     pub fn source(&self) -> &str {
         &self.source
@@ -167,6 +213,12 @@ impl Checkpoint {
 }
 
 impl Contents {
+    /// Adds what another file of the same model holds.
+    fn join(&mut self, other: Self, file: usize) {
+        let tensors = other.tensors.into_iter();
+        self.tensors.extend(tensors.map(|(name, stored)| (name, stored.in_file(file))));
+    }
+
     /// Refuses what each tensor may say for itself, but no honest file says as a whole.
     fn checked(self, file_bytes: usize) -> Result<Self> {
         // Expanded and shared storages let a small file speak of endless numbers.
@@ -182,6 +234,10 @@ impl Contents {
         }
         Ok(self)
     }
+}
+
+fn said_of(source: &str, error: &anyhow::Error) -> anyhow::Error {
+    anyhow!("{source} {}", printable(error))
 }
 
 /// An error that may quote the file, safe to show on a terminal.
@@ -201,13 +257,8 @@ fn map(path: &Path) -> Result<Mmap> {
         _ => anyhow!("{shown} cannot be opened ({error}); check the path."),
     };
     let about = fs::metadata(path).map_err(explain)?;
-    if about.is_dir() {
-        let hugging_face = path.join("config.json").exists();
-        let kind = if hugging_face { "a Hugging Face directory" } else { "a directory" };
-        bail!("{shown} is {kind}, not a checkpoint; give a .pth or .safetensors file.");
-    }
     // Asked before opening: a pipe without a writer would block.
-    ensure!(about.is_file(), "{shown} is a device or pipe; give a .pth or .safetensors file.");
+    ensure!(about.is_file(), "{shown} is a device or pipe; give a checkpoint file.");
     ensure!(about.len() > 0, "{shown} is empty; download or copy it again.");
     let file = File::open(path).map_err(explain)?;
     // SAFETY: read-only and private to `Checkpoint`; its documentation asks that the file stays.
@@ -223,24 +274,27 @@ fn read(bytes: &[u8]) -> Result<Contents> {
     if bytes.get(5..9) == Some(b"\0\0\0{") {
         return safetensors::read(bytes);
     }
+    if bytes.starts_with(legacy::MAGIC) {
+        return legacy::read(bytes);
+    }
+    if bytes.starts_with(b"GGUF") {
+        return gguf::read(bytes);
+    }
+    if bytes.starts_with(rwkv_cpp::MAGIC) {
+        return rwkv_cpp::read(bytes);
+    }
     if let Some((_, what)) = REFUSED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         bail!("is {what}.");
     }
     if looks_like_cbor(bytes) {
         bail!("is a web-rwkv prefab (quantised); load the .pth or .st that it was made from.");
     }
-    bail!("is not a checkpoint of a known kind; give a .pth or .safetensors file.")
+    bail!("is not a checkpoint of a known kind; give a .pth, .safetensors, .gguf or .bin file.")
 }
 
 /// First bytes of files that people try, what they are, and what to do.
 const REFUSED: &[(&[u8], &str)] = &[
-    (
-        b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9",
-        "a legacy .pth from before PyTorch 1.6; load and torch.save it again with a newer PyTorch",
-    ),
     (b"\x80", "a bare Python pickle, not a checkpoint; write it with torch.save"),
-    (b"GGUF", "a GGUF file; load the .pth or .safetensors that it was made from"),
-    (b"fmgg", "a rwkv.cpp file; load the .pth that it was made from"),
     (b"lmgg", "an old ggml file; load the .pth that it was made from"),
     (b"PK", "an empty or split zip, not a checkpoint; give a .pth or .safetensors file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run `git lfs pull`"),

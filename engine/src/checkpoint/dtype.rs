@@ -1,5 +1,6 @@
 //! The number types a checkpoint may hold.
 
+use super::quantised;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::fmt;
@@ -27,22 +28,79 @@ pub enum Dtype {
     U8,
     /// One byte, zero or not: read as 0 or 1.
     Bool,
+    /// ggml's blocks of 32 numbers: 4 bits each and a scale.
+    Q4_0,
+    /// 4 bits, a scale and a minimum.
+    Q4_1,
+    /// 5 bits and a scale.
+    Q5_0,
+    /// 5 bits, a scale and a minimum.
+    Q5_1,
+    /// 8 bits and a scale.
+    Q8_0,
+    /// ggml's blocks of 256 numbers with scales of their own within: 2 bits each.
+    Q2K,
+    /// 3 bits.
+    Q3K,
+    /// 4 bits.
+    Q4K,
+    /// 5 bits.
+    Q5K,
+    /// 6 bits.
+    Q6K,
 }
 
+/// Reads one block of packed numbers.
+type Unpack = fn(&[u8], &mut [f32]);
+
 impl Dtype {
-    /// Bytes that one number takes.
+    /// Bytes that one number takes; of a packed type, that a block takes.
     pub fn size(self) -> usize {
         match self {
             Self::F64 | Self::I64 => 8,
             Self::F32 | Self::I32 => 4,
             Self::F16 | Self::BF16 | Self::I16 => 2,
             Self::I8 | Self::U8 | Self::Bool => 1,
+            packed => packed.packing().map_or(1, |(_, bytes, _)| bytes),
         }
+    }
+
+    /// Numbers and bytes of a block and how it is read; none where every number stands alone.
+    fn packing(self) -> Option<(usize, usize, Unpack)> {
+        Some(match self {
+            Self::Q4_0 => (32, 18, quantised::q4_0),
+            Self::Q4_1 => (32, 20, quantised::q4_1),
+            Self::Q5_0 => (32, 22, quantised::q5_0),
+            Self::Q5_1 => (32, 24, quantised::q5_1),
+            Self::Q8_0 => (32, 34, quantised::q8_0),
+            Self::Q2K => (256, 84, quantised::q2_k),
+            Self::Q3K => (256, 110, quantised::q3_k),
+            Self::Q4K => (256, 144, quantised::q4_k),
+            Self::Q5K => (256, 176, quantised::q5_k),
+            Self::Q6K => (256, 210, quantised::q6_k),
+            _ => return None,
+        })
+    }
+
+    /// Whether numbers come in blocks.
+    pub(super) fn is_packed(self) -> bool {
+        self.packing().is_some()
+    }
+
+    /// Numbers that `size` bytes hold.
+    pub(super) fn numbers(self) -> usize {
+        self.packing().map_or(1, |(numbers, _, _)| numbers)
     }
 
     /// How many numbers fit into so many bytes.
     pub(super) fn numbers_in(self, bytes: usize) -> usize {
-        bytes / self.size()
+        bytes / self.size() * self.numbers()
+    }
+
+    /// Bytes of `count` numbers in rows of `row`; none when blocks do not fit the rows.
+    pub(super) fn bytes_of(self, count: usize, row: usize) -> Option<usize> {
+        let whole = row.is_multiple_of(self.numbers());
+        whole.then(|| (count / self.numbers()).checked_mul(self.size())).flatten()
     }
 
     /// Reads as many numbers as `out` has room for from the start of `bytes`.
@@ -63,6 +121,12 @@ impl Dtype {
             Self::I8 => fill(bytes, out, |b| f32::from(i8::from_le_bytes(b))),
             Self::U8 => fill(bytes, out, |[b]| f32::from(b)),
             Self::Bool => fill(bytes, out, |[b]| f32::from(b != 0)),
+            packed => {
+                if let Some((numbers, bytes_of_block, unpack)) = packed.packing() {
+                    let blocks = bytes.chunks_exact(bytes_of_block);
+                    out.chunks_exact_mut(numbers).zip(blocks).for_each(|(x, b)| unpack(b, x));
+                }
+            }
         }
     }
 }
@@ -86,6 +150,16 @@ impl fmt::Display for Dtype {
             Self::I8 => "i8",
             Self::U8 => "u8",
             Self::Bool => "bool",
+            Self::Q4_0 => "q4_0",
+            Self::Q4_1 => "q4_1",
+            Self::Q5_0 => "q5_0",
+            Self::Q5_1 => "q5_1",
+            Self::Q8_0 => "q8_0",
+            Self::Q2K => "q2_k",
+            Self::Q3K => "q3_k",
+            Self::Q4K => "q4_k",
+            Self::Q5K => "q5_k",
+            Self::Q6K => "q6_k",
         })
     }
 }

@@ -19,12 +19,13 @@ pub(super) type Id = usize;
 /// A value, with its parts named by their index.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
-    /// Something a checkpoint has no use for: `None`, truth values, floats, bytes.
+    /// Something a checkpoint has no use for: `None`, floats, bytes.
     Other,
+    Flag(bool),
     Int(i64),
     Text(&'a str),
     Tuple(Vec<Id>),
-    List,
+    List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
     /// A function that Python would have called, and the tuple it would have been called with.
@@ -78,17 +79,32 @@ pub(super) struct Pickle<'a> {
 impl<'a> Pickle<'a> {
     /// Reads a pickle of protocol 2 to 5.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self> {
+        Ok(Self::read_first(bytes)?.0)
+    }
+
+    /// Reads the pickle that `bytes` start with, and gives what follows it.
+    pub(super) fn read_first(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
         let mut machine = Machine { bytes, ..Default::default() };
         loop {
             if let Some(root) = machine.step()? {
-                return Ok(Self { values: machine.values, root });
+                return Ok((Self { values: machine.values, root }, machine.bytes));
             }
         }
+    }
+
+    /// All values, in the order in which they were made.
+    pub(super) fn values(&self) -> &[Value<'a>] {
+        &self.values
     }
 
     /// The value that the whole pickle stands for.
     pub(super) fn root(&self) -> &Value<'a> {
         &self.values[self.root]
+    }
+
+    /// Where that value is.
+    pub(super) fn root_id(&self) -> Id {
+        self.root
     }
 
     /// The value of an index that another value of this pickle holds.
@@ -131,7 +147,8 @@ impl<'a> Machine<'a> {
     /// Opcodes that push one plain value.
     fn scalar(&mut self, opcode: u8) -> Result<bool> {
         let value = match opcode {
-            b'N' | 0x88 | 0x89 => Value::Other, // None, True, False
+            b'N' => Value::Other, // None
+            0x88 | 0x89 => Value::Flag(opcode == 0x88),
             b'G' => self.take(8).map(|_| Value::Other)?,
             b'K' => Value::Int(self.number(1)? as i64),
             b'M' => Value::Int(self.number(2)? as i64),
@@ -165,9 +182,15 @@ impl<'a> Machine<'a> {
                 let parts = self.pop_mark()?;
                 self.push(Value::Tuple(parts));
             }
-            b']' | 0x8f => self.push(Value::List),
-            b'a' => self.pop().map(drop)?,
-            b'e' | 0x90 => self.pop_mark().map(drop)?,
+            b']' | 0x8f => self.push(Value::List(Vec::new())),
+            b'a' => {
+                let item = self.pop()?;
+                self.append(&[item])?;
+            }
+            b'e' | 0x90 => {
+                let items = self.pop_mark()?;
+                self.append(&items)?;
+            }
             b'}' => self.push(Value::Dict(Vec::new())),
             b's' => {
                 let (value, key) = (self.pop()?, self.pop()?);
@@ -236,6 +259,15 @@ impl<'a> Machine<'a> {
             function => Value::Call(function, arguments),
         };
         self.push(value);
+        Ok(())
+    }
+
+    fn append(&mut self, items: &[Id]) -> Result<()> {
+        let list = self.top()?;
+        let Value::List(entries) = &mut self.values[list] else {
+            bail!("it appends to something that is no list");
+        };
+        entries.extend_from_slice(items);
         Ok(())
     }
 

@@ -30,21 +30,51 @@ pub(super) fn read(file: &[u8]) -> Result<Contents> {
         ensure!(&file[order] == b"little", "was saved big-endian; save it on another computer.");
     }
     let pickle = Pickle::read(&file[pickle]).map_err(|error| unreadable(&error))?;
+    tensors(&pickle, |key, bytes| {
+        let range = archive.entry(&format!("data/{key}"))?;
+        ensure!(bytes <= range.len(), "its storage is shorter than it claims");
+        Ok(range.start..range.start + bytes)
+    })
+}
+
+/// All tensors of a pickle; `find` gives the place in the file of a storage of so many bytes.
+pub(super) fn tensors(
+    pickle: &Pickle<'_>,
+    mut find: impl FnMut(&str, usize) -> Result<Range<usize>>,
+) -> Result<Contents> {
     let mut contents = Contents::default();
-    for (key, value) in tensor_dict(&pickle)? {
-        let Value::Text(name) = pickle.at(*key) else { continue };
-        let tensor = tensor(&pickle, *value, &mut archive);
-        if let Some(stored) = tensor.map_err(|error| damaged(name, &error))? {
-            contents.tensors.insert((*name).to_string(), stored);
+    for (name, value) in named_values(pickle)? {
+        let tensor = tensor(pickle, value, &mut find);
+        if let Some(stored) = tensor.map_err(|error| damaged(&name, &error))? {
+            contents.tensors.insert(name, stored);
         }
     }
     ensure!(!contents.tensors.is_empty(), "holds no tensors; save the model's state dict.");
     Ok(contents)
 }
 
-fn unreadable(error: &anyhow::Error) -> anyhow::Error {
+/// What may be a tensor, by its name in a dictionary or its place in a list; saved states are lists.
+fn named_values(pickle: &Pickle<'_>) -> Result<Vec<(String, Id)>> {
+    let numbered = |items: &[Id]| {
+        let number = |(i, &id): (usize, &Id)| (i.to_string(), id);
+        items.iter().enumerate().map(number).collect()
+    };
+    Ok(match pickle.root() {
+        Value::List(items) | Value::Tuple(items) => numbered(items),
+        Value::Call(Global::Tensor | Global::Parameter, _) => numbered(&[pickle.root_id()]),
+        _ => {
+            let text = |(key, value): &(Id, Id)| match pickle.at(*key) {
+                Value::Text(name) => Some(((*name).to_string(), *value)),
+                _ => None,
+            };
+            tensor_dict(pickle)?.iter().filter_map(text).collect()
+        }
+    })
+}
+
+pub(super) fn unreadable(error: &anyhow::Error) -> anyhow::Error {
     anyhow!(
-        "has a data.pkl that cannot be read: {error}; write the plain state dict with torch.save."
+        "has a pickle that cannot be read: {error}; write the plain state dict with torch.save."
     )
 }
 
@@ -70,7 +100,11 @@ fn tensor_dict<'p>(pickle: &'p Pickle<'_>) -> Result<&'p [(Id, Id)]> {
 }
 
 /// The tensor that a value describes; `None` for an epoch counter and the like.
-fn tensor(pickle: &Pickle<'_>, mut value: Id, archive: &mut Archive<'_>) -> Result<Option<Stored>> {
+fn tensor(
+    pickle: &Pickle<'_>,
+    mut value: Id,
+    find: &mut impl FnMut(&str, usize) -> Result<Range<usize>>,
+) -> Result<Option<Stored>> {
     if let Value::Call(Global::Parameter, arguments) = pickle.at(value) {
         value = *tuple(pickle, *arguments)?.first().context("it is an empty parameter")?;
     }
@@ -78,18 +112,28 @@ fn tensor(pickle: &Pickle<'_>, mut value: Id, archive: &mut Archive<'_>) -> Resu
     let [storage, offset, shape, strides, ..] = tuple(pickle, *arguments)? else {
         bail!("its description is incomplete");
     };
-    let (dtype, storage) = self::storage(pickle, *storage, archive)?;
+    let (dtype, storage) = self::storage(pickle, *storage, find)?;
     let (shape, strides) = (sizes(pickle, *shape)?, sizes(pickle, *strides)?);
     Stored::strided(dtype, &shape, &strides, size(pickle, *offset)?, storage).map(Some)
 }
 
-/// Type and place in the file of a storage: `('storage', type, key, device, elements)`.
+/// Type and place in the file of a storage.
 fn storage(
     pickle: &Pickle<'_>,
     id: Id,
-    archive: &mut Archive<'_>,
+    find: &mut impl FnMut(&str, usize) -> Result<Range<usize>>,
 ) -> Result<(Dtype, Range<usize>)> {
-    let Value::Persistent(id) = pickle.at(id) else { bail!("it has no storage") };
+    let (dtype, key, elements) = describe_storage(pickle, pickle.at(id))?;
+    let bytes = elements.checked_mul(dtype.size()).context("its storage is too large")?;
+    Ok((dtype, find(key, bytes)?))
+}
+
+/// Type, key and size of a storage: `('storage', type, key, device, elements)`.
+pub(super) fn describe_storage<'p>(
+    pickle: &Pickle<'p>,
+    value: &Value<'p>,
+) -> Result<(Dtype, &'p str, usize)> {
+    let Value::Persistent(id) = value else { bail!("it has no storage") };
     let [_, kind, key, _, elements, ..] = tuple(pickle, *id)? else {
         bail!("its storage is described incompletely");
     };
@@ -98,14 +142,10 @@ fn storage(
     else {
         bail!("its storage has no type or no key");
     };
-    let range = archive.entry(&format!("data/{key}"))?;
-    let bytes = size(pickle, *elements)?.checked_mul(dtype.size());
-    let bytes = bytes.filter(|bytes| *bytes <= range.len());
-    let bytes = bytes.context("its storage is shorter than it claims")?;
-    Ok((*dtype, range.start..range.start + bytes))
+    Ok((*dtype, key, size(pickle, *elements)?))
 }
 
-fn tuple<'p>(pickle: &'p Pickle<'_>, id: Id) -> Result<&'p [Id]> {
+pub(super) fn tuple<'p>(pickle: &'p Pickle<'_>, id: Id) -> Result<&'p [Id]> {
     let Value::Tuple(parts) = pickle.at(id) else { bail!("its description is no tuple") };
     Ok(parts)
 }

@@ -220,38 +220,32 @@ impl Strided {
         }
         let bytes = &file[self.bytes.clone()];
         let size = self.dtype.size();
-        if is_row_major(&self.shape, &self.strides) {
+        let in_rows = is_row_major(&self.shape, &self.strides);
+        if self.dtype.is_packed() {
+            let all = decode(self.dtype, bytes, self.dtype.numbers_in(bytes.len()));
+            return match in_rows && self.offset == 0 && all.len() == elements {
+                true => all,
+                false => self.places(elements).map(|at| all[at]).collect(),
+            };
+        }
+        if in_rows {
             let bytes = &bytes[self.offset * size..][..elements * size];
-            return self.decode(bytes, elements);
+            return decode(self.dtype, bytes, elements);
         }
-        self.decode(&self.gather(bytes, elements), elements)
-    }
-
-    fn decode(&self, bytes: &[u8], elements: usize) -> Vec<f32> {
-        let mut values = vec![0.0; elements];
-        if elements <= BLOCK {
-            self.dtype.decode(bytes, &mut values);
-            return values;
-        }
-        values
-            .par_chunks_mut(BLOCK)
-            .zip(bytes.par_chunks(BLOCK * self.dtype.size()))
-            .for_each(|(values, bytes)| self.dtype.decode(bytes, values));
-        values
-    }
-
-    /// The bytes of all numbers, row after row.
-    fn gather(&self, bytes: &[u8], elements: usize) -> Vec<u8> {
-        let size = self.dtype.size();
         let mut gathered = Vec::with_capacity(elements * size);
+        self.places(elements)
+            .for_each(|at| gathered.extend_from_slice(&bytes[at * size..][..size]));
+        decode(self.dtype, &gathered, elements)
+    }
+
+    /// Where each number is, row after row, in numbers from the start of the storage.
+    fn places(&self, elements: usize) -> impl Iterator<Item = usize> {
         let mut index = vec![0; self.shape.len()];
-        for _ in 0..elements {
+        (0..elements).map(move |_| {
             let skipped: usize = index.iter().zip(&self.strides).map(|(i, step)| i * step).sum();
-            let at = (self.offset + skipped) * size;
-            gathered.extend_from_slice(&bytes[at..at + size]);
             self.advance(&mut index);
-        }
-        gathered
+            self.offset + skipped
+        })
     }
 
     /// Moves on to the next number of the row, or to the next row, as an odometer does.
@@ -264,6 +258,18 @@ impl Strided {
             *i = 0;
         }
     }
+}
+
+/// So many numbers from the start of `bytes`, on several threads where that pays.
+fn decode(dtype: Dtype, bytes: &[u8], elements: usize) -> Vec<f32> {
+    let mut values = vec![0.0; elements];
+    if elements <= BLOCK {
+        dtype.decode(bytes, &mut values);
+        return values;
+    }
+    let bytes = bytes.par_chunks(BLOCK / dtype.numbers() * dtype.size());
+    values.par_chunks_mut(BLOCK).zip(bytes).for_each(|(values, bytes)| dtype.decode(bytes, values));
+    values
 }
 
 fn product(shape: &[usize]) -> Result<usize> {
