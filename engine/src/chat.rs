@@ -136,11 +136,13 @@ fn tidy(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::device;
+    use crate::model::Loading;
 
     static GO: AtomicBool = AtomicBool::new(false);
 
     fn toy() -> (Model, Chat) {
-        let model = Model::load("toy:rwkv7", None, &device::choose("cpu").unwrap()).unwrap();
+        let model =
+            Model::load("toy:rwkv7", &Loading::default(), &device::choose("cpu").unwrap()).unwrap();
         let options = Options { max_tokens: 4, stop: vec![GAP.into()], ..Options::default() };
         let chat = Chat::new(model.state(), Template::default(), options);
         (model, chat)

@@ -12,8 +12,6 @@
 mod dialect;
 mod directory;
 mod dtype;
-#[cfg(test)]
-mod fuzz;
 mod gguf;
 mod legacy;
 mod pickle;
@@ -24,16 +22,20 @@ mod safetensors;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod write;
+mod write_pth;
 
 pub use dtype::Dtype;
-pub use safetensors::save;
+pub use write::{Entry, save, write, write_bytes, write_list};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use stored::Stored;
 
@@ -109,6 +111,27 @@ impl Deref for Bytes {
     }
 }
 
+impl Bytes {
+    /// Gives back the memory that reading a large part has taken; reading it again is possible.
+    #[cfg_attr(not(unix), allow(unused_variables))]
+    #[allow(unsafe_code)]
+    fn release(&self, part: Range<usize>) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self
+            && part.len() >= WORTH_RELEASING
+        {
+            // SAFETY: the mapping is read-only and of a file, so that dropped pages come back from
+            // it with the same content. Failing, it leaves more memory in use and nothing else.
+            let _ = unsafe {
+                map.unchecked_advise_range(UncheckedAdvice::DontNeed, part.start, part.len())
+            };
+        }
+    }
+}
+
+/// Below this the system call costs more than the memory is worth.
+const WORTH_RELEASING: usize = 1 << 20;
+
 impl Checkpoint {
     /// Opens a checkpoint of any kind, or a directory that holds one; what it is decides the
     /// content, not the name. Reads the directory only, so that a file of any size opens at once.
@@ -183,7 +206,7 @@ impl Checkpoint {
         let stored = self.contents.tensors.get(name).with_context(|| {
             format!("{} has no tensor `{name}`; check that it is the right file.", self.source)
         })?;
-        Ok(stored.values(&self.files))
+        Ok(stored.values(&self.files, |file, range| self.files[file].release(range)))
     }
 
     /// Words about the whole file: `__metadata__` of safetensors, nothing in a `.pth`.

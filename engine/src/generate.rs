@@ -205,11 +205,12 @@ fn why(stopped: bool, ended: bool, more: bool) -> Option<Finish> {
 mod tests {
     use super::*;
     use crate::device;
+    use crate::model::Loading;
 
     static GO: AtomicBool = AtomicBool::new(false);
 
     fn toy() -> Model {
-        Model::load("toy:rwkv7", None, &device::choose("cpu").unwrap()).unwrap()
+        Model::load("toy:rwkv7", &Loading::default(), &device::choose("cpu").unwrap()).unwrap()
     }
 
     fn run(options: &Options) -> Generation {

@@ -6,10 +6,12 @@
 //! [`weights`] makes models of them, [`model`] keeps a model with its tokenizer and its device, and
 //! [`train`] changes it. Nothing here prints, parses scripts or knows of a terminal.
 
+pub mod adapter;
 pub mod chat;
 pub mod checkpoint;
 pub mod device;
 pub mod generate;
+pub mod info;
 pub mod layers;
 pub mod model;
 pub mod rwkv;

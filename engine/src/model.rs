@@ -2,19 +2,22 @@
 
 mod source;
 mod toy;
+mod vocabulary;
 
 pub use source::embedded_names;
+pub use vocabulary::expected_tokenizer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail, ensure};
+use burn::module::ParamId;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::checkpoint::{self, Dtype};
+use crate::checkpoint::{self, Dtype, Entry};
 use crate::device::Place;
-use crate::rwkv::{Rwkv, Sizes, Version};
-use crate::state::{Origin, State};
+use crate::rwkv::{Parameter, Rwkv, Sizes, Version};
+use crate::state::{AXES, LayerState, Origin, State, TUNED};
 use crate::tensor::Array;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Source, Weights};
@@ -33,6 +36,19 @@ impl std::error::Error for Interrupted {}
 
 /// Tokens read between two looks at the interrupt; results do not depend on it.
 const STRETCH: usize = 256;
+
+/// What belongs to a model besides its file.
+#[derive(Clone, Debug, Default)]
+pub struct Loading {
+    /// A vocabulary file; else one is looked for beside the model and in it, or told by its size.
+    pub tokenizer: Option<PathBuf>,
+    /// Adapters, added one after the other.
+    pub lora: Vec<PathBuf>,
+    /// The strength of the adapters in place of their own.
+    pub alpha: Option<f64>,
+    /// A state to start from in place of the empty one.
+    pub state: Option<PathBuf>,
+}
 
 /// A language model, ready to read.
 #[derive(Clone, Debug)]
@@ -54,13 +70,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads `toy:…`, `demo:…` or a file; `tokenizer` names a vocabulary file, else one is looked
-    /// for beside the model and told by the size of the vocabulary.
+    /// Loads `toy:…`, `demo:…` or a file with what `loading` adds to it.
     ///
     /// # Errors
-    /// When there is no such model, when the file cannot be read or is not a model known here.
-    pub fn load(name: &str, tokenizer: Option<&Path>, place: &Place) -> Result<Self> {
-        source::load(name, tokenizer, place)
+    /// When there is no such model, when a file cannot be read or is not one known here, and when
+    /// what is added belongs to another model.
+    pub fn load(name: &str, loading: &Loading, place: &Place) -> Result<Self> {
+        source::load(name, loading, place)
     }
 
     /// A new model with the official starting values, to be trained.
@@ -70,7 +86,7 @@ impl Model {
     pub fn fresh(version: Version, sizes: &Sizes, seed: u64, place: &Place) -> Result<Self> {
         let named = sizes.fresh(version, seed)?;
         let rwkv = Rwkv::load(&Weights::new(Source::Made(&named), &place.device))?;
-        let (tokenizer, note) = source::by_vocabulary(sizes.vocab_size);
+        let (tokenizer, note) = vocabulary::by_size(sizes.vocab_size);
         let name = format!("{} (new)", version.name());
         Ok(Self::new(name, rwkv, tokenizer, place, Dtype::F32, note.into_iter().collect()))
     }
@@ -218,18 +234,37 @@ impl Model {
         self.rwkv.parameters().into_iter().map(|p| (p.name, p.shape)).collect()
     }
 
-    /// Writes the weights as safetensors with the names of BlinkDL's checkpoints; `dtype` is f32,
-    /// bf16 or f16.
+    /// Writes the weights with the names of BlinkDL's checkpoints: as a `.pth` that PyTorch reads
+    /// where the path ends so, else as safetensors; `dtype` is f32, bf16 or f16.
     ///
     /// # Errors
     /// When the file cannot be written; an older file of that name is then unchanged.
     pub fn save(&self, path: &Path, dtype: Dtype) -> Result<()> {
-        let tensors = self.rwkv.parameters().into_iter();
-        let tensors: Vec<_> =
-            tensors.map(|p| (p.name, p.shape, Array::of(p.values).values())).collect();
-        let words = [("format", "pt"), ("version", self.rwkv.version().name())];
+        let mut parameters = self.rwkv.parameters();
+        parameters.extend(self.first_states());
+        let entry = |p: &Parameter| Entry { name: p.name.clone(), shape: p.shape.clone(), dtype };
+        let entries: Vec<_> = parameters.iter().map(entry).collect();
+        let words = [("format", "pt"), ("version", self.rwkv.version().name()), AXES];
         let words = words.map(|(key, value)| (key.to_string(), value.to_string()));
-        checkpoint::save(path, &tensors, dtype, &words.into())
+        checkpoint::write(path, &entries, &words.into(), |i| {
+            Ok(Array::of(parameters[i].values.clone()).values().into())
+        })
+    }
+
+    /// What the matrices of the state hold before the first token, where that is not nothing.
+    fn first_states(&self) -> Vec<Parameter> {
+        let is_zero =
+            |layer: &LayerState| Array::of(layer.wkv.clone()).values().iter().all(|x| *x == 0.0);
+        if self.empty.is_v4() || self.empty.layers.iter().all(is_zero) {
+            return Vec::new();
+        }
+        let parameter = |(i, layer): (usize, &LayerState)| Parameter {
+            name: format!("blocks.{i}{TUNED}"),
+            id: ParamId::new(),
+            shape: layer.wkv.dims()[1..].to_vec(),
+            values: layer.wkv.clone().flatten(0, 3),
+        };
+        self.empty.layers.iter().enumerate().map(parameter).collect()
     }
 
     /// What a state file of this model says of its origin.
@@ -241,12 +276,17 @@ impl Model {
         }
     }
 
-    /// Reads a state file and checks that this model wrote it.
+    /// Reads a state file: one of ours, checked to be of this model, or that of another program
+    /// (see [`State::of_file`]), of which only the shape can be checked.
     ///
     /// # Errors
     /// When it is not a state file, and when it is the state of another model.
     pub fn load_state(&self, path: &Path) -> Result<State> {
-        let (state, origin) = State::load(path, &self.place.device)?;
+        let device = &self.place.device;
+        if !State::is_ours(path) {
+            return State::of_file(path, self.rwkv.version(), &self.empty, device);
+        }
+        let (state, origin) = State::load(path, device)?;
         let file = path.display();
         state.fits(&self.empty).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
         ensure!(
@@ -277,13 +317,4 @@ impl Model {
         }
         format!("{hash:016x}")
     }
-}
-
-/// A vocabulary file beside a model, if there is exactly the usual one.
-fn vocabulary_beside(model: &Path) -> Option<PathBuf> {
-    let folder = model.parent()?;
-    ["tokenizer.json", "20B_tokenizer.json", "rwkv_vocab_v20230424.txt"]
-        .map(|name| folder.join(name))
-        .into_iter()
-        .find(|path| path.is_file())
 }

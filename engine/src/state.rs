@@ -4,8 +4,12 @@
 //! in every version that has heads; in RWKV-4 its three rows are `aa`, `bb` and `pp`.
 
 mod algebra;
+mod foreign;
+#[cfg(test)]
+mod tests;
 
 pub use algebra::Distance;
+pub use foreign::{AXES, Export, TUNED};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -223,6 +227,12 @@ impl State {
             ("fingerprint".to_string(), origin.fingerprint.clone()),
         ]);
         checkpoint::save(path, &tensors, Dtype::F32, &header)
+    }
+
+    /// Whether a file says that [`State::save`] wrote it.
+    pub fn is_ours(path: &Path) -> bool {
+        let file = Checkpoint::open(path);
+        file.is_ok_and(|file| file.metadata().get("format").is_some_and(|f| f == FORMAT))
     }
 
     /// Reads what [`State::save`] wrote.

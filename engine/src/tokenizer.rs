@@ -54,6 +54,20 @@ impl Tokenizer {
         Ok(Self::World(Arc::new(world)))
     }
 
+    /// The vocabulary in a GGUF of llama.cpp: token 0 ends a text, the others are spelled as Python
+    /// spells bytes, `\x0a` or `\n`, without quotes.
+    ///
+    /// # Errors
+    /// Names the first token that is spelled otherwise.
+    pub fn from_gguf(tokens: &[String]) -> Result<Self> {
+        let listed = World::spelled(tokens)?;
+        let world = Self::world();
+        Ok(match &world {
+            Self::World(own) if own.has_the_same_pieces(&listed) => world,
+            _ => Self::World(Arc::new(listed)),
+        })
+    }
+
     /// The tokenizer whose 256 ids are the bytes of the text.
     pub fn bytes() -> Self {
         Self::Bytes

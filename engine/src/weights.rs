@@ -8,6 +8,7 @@ use burn::module::Param;
 use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::adapter::{self, Adapter};
 use crate::checkpoint::Checkpoint;
 use crate::layers::{Embedding, Linear};
 
@@ -27,6 +28,7 @@ pub enum Source<'a> {
 #[derive(Clone)]
 pub struct Weights<'a> {
     source: Source<'a>,
+    adapters: &'a [Adapter],
     device: &'a Device,
     prefix: String,
 }
@@ -34,7 +36,12 @@ pub struct Weights<'a> {
 impl<'a> Weights<'a> {
     /// All tensors of a source, to be placed on `device`.
     pub fn new(source: Source<'a>, device: &'a Device) -> Self {
-        Self { source, device, prefix: String::new() }
+        Self { source, adapters: &[], device, prefix: String::new() }
+    }
+
+    /// The same tensors with adapters added to them, one after the other.
+    pub fn adapted(self, adapters: &'a [Adapter]) -> Self {
+        Self { adapters, ..self }
     }
 
     /// One step down the name tree.
@@ -92,7 +99,7 @@ impl<'a> Weights<'a> {
             self.origin()
         );
         let values = match self.source {
-            Source::Checkpoint(file) => file.values(&full)?,
+            Source::Checkpoint(file) => adapter::values(file, &full, self.adapters)?,
             Source::Made(map) => map[&full].1.clone(),
         };
         ensure!(

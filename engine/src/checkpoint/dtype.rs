@@ -1,6 +1,7 @@
 //! The number types a checkpoint may hold.
 
 use super::quantised;
+use anyhow::{Context, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::fmt;
@@ -80,6 +81,26 @@ impl Dtype {
             Self::Q6K => (256, 210, quantised::q6_k),
             _ => return None,
         })
+    }
+
+    /// The type that a checkpoint is saved with when its own cannot be written: what is packed or
+    /// whole fits into half precision or single.
+    pub fn to_save(self) -> Self {
+        match self {
+            Self::F32 | Self::BF16 | Self::F16 => self,
+            packed if packed.is_packed() => Self::F16,
+            _ => Self::F32,
+        }
+    }
+
+    /// The type that a checkpoint may be saved with and that is called so.
+    ///
+    /// # Errors
+    /// For every other name.
+    pub fn named(name: &str) -> Result<Self> {
+        let found = [Self::F32, Self::BF16, Self::F16].into_iter().find(|d| d.to_string() == name);
+        found
+            .with_context(|| format!("weights cannot be saved as {name}; choose f32, bf16 or f16."))
     }
 
     /// Whether numbers come in blocks.

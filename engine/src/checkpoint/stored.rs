@@ -9,6 +9,8 @@ use std::ops::{Deref, Range};
 pub(super) const MAX_RANK: usize = 8;
 /// Numbers that one thread converts at a time.
 const BLOCK: usize = 1 << 16;
+/// Numbers after which the pages of the file that held them are given back.
+const STRETCH: usize = 64 * BLOCK;
 
 /// Where the numbers of a tensor are; checked on construction, so that reading cannot fail.
 ///
@@ -185,11 +187,17 @@ impl Stored {
         self.shape.iter().product() // was checked not to overflow
     }
 
-    /// All numbers, row after row; `files` are those this was made for.
-    pub(super) fn values(&self, files: &[impl Deref<Target = [u8]>]) -> Vec<f32> {
+    /// All numbers, row after row; `files` are those this was made for. `done` is told of long
+    /// ranges of a file as soon as they have been read.
+    pub(super) fn values(
+        &self,
+        files: &[impl Deref<Target = [u8]>],
+        done: impl Fn(usize, Range<usize>),
+    ) -> Vec<f32> {
+        let read = |part: &Strided| part.values(&files[part.file], |range| done(part.file, range));
         let mut values = match &self.parts[..] {
-            [part] => part.values(&files[part.file]),
-            parts => self.join(parts.iter().map(|part| part.values(&files[part.file])).collect()),
+            [part] => read(part),
+            parts => self.join(parts.iter().map(read).collect()),
         };
         match self.change {
             Change::Nothing => {}
@@ -213,7 +221,7 @@ impl Stored {
 }
 
 impl Strided {
-    fn values(&self, file: &[u8]) -> Vec<f32> {
+    fn values(&self, file: &[u8], done: impl Fn(Range<usize>)) -> Vec<f32> {
         let elements = self.shape.iter().product();
         if elements == 0 {
             return Vec::new();
@@ -221,21 +229,27 @@ impl Strided {
         let bytes = &file[self.bytes.clone()];
         let size = self.dtype.size();
         let in_rows = is_row_major(&self.shape, &self.strides);
+        let read = |start: usize, elements| {
+            let done = |part: Range<usize>| {
+                let start = self.bytes.start + start;
+                done(start + part.start..start + part.end);
+            };
+            decode(self.dtype, &bytes[start..], elements, done)
+        };
         if self.dtype.is_packed() {
-            let all = decode(self.dtype, bytes, self.dtype.numbers_in(bytes.len()));
+            let all = read(0, self.dtype.numbers_in(bytes.len()));
             return match in_rows && self.offset == 0 && all.len() == elements {
                 true => all,
                 false => self.places(elements).map(|at| all[at]).collect(),
             };
         }
         if in_rows {
-            let bytes = &bytes[self.offset * size..][..elements * size];
-            return decode(self.dtype, bytes, elements);
+            return read(self.offset * size, elements);
         }
         let mut gathered = Vec::with_capacity(elements * size);
-        self.places(elements)
-            .for_each(|at| gathered.extend_from_slice(&bytes[at * size..][..size]));
-        decode(self.dtype, &gathered, elements)
+        let places = self.places(elements);
+        places.for_each(|at| gathered.extend_from_slice(&bytes[at * size..][..size]));
+        decode(self.dtype, &gathered, elements, |_| {})
     }
 
     /// Where each number is, row after row, in numbers from the start of the storage.
@@ -260,15 +274,23 @@ impl Strided {
     }
 }
 
-/// So many numbers from the start of `bytes`, on several threads where that pays.
-fn decode(dtype: Dtype, bytes: &[u8], elements: usize) -> Vec<f32> {
+/// So many numbers from the start of `bytes`, on several threads where that pays; `done` is told
+/// of every long stretch that has been read.
+fn decode(dtype: Dtype, bytes: &[u8], elements: usize, done: impl Fn(Range<usize>)) -> Vec<f32> {
     let mut values = vec![0.0; elements];
     if elements <= BLOCK {
         dtype.decode(bytes, &mut values);
         return values;
     }
-    let bytes = bytes.par_chunks(BLOCK / dtype.numbers() * dtype.size());
-    values.par_chunks_mut(BLOCK).zip(bytes).for_each(|(values, bytes)| dtype.decode(bytes, values));
+    let bytes_of = |numbers: usize| numbers / dtype.numbers() * dtype.size();
+    for (i, values) in values.chunks_mut(STRETCH).enumerate() {
+        let start = bytes_of(i * STRETCH);
+        let range = start..start + bytes_of(values.len());
+        let blocks = bytes[range.clone()].par_chunks(bytes_of(BLOCK));
+        let values = values.par_chunks_mut(BLOCK).zip(blocks);
+        values.for_each(|(values, bytes)| dtype.decode(bytes, values));
+        done(range);
+    }
     values
 }
 
@@ -313,7 +335,8 @@ mod tests {
     #[test]
     fn views_cut_turn_join_and_change() {
         let (file, all) = numbers();
-        let read = |stored: &Stored| (stored.shape().to_vec(), stored.values(&[&file[..]]));
+        let read =
+            |stored: &Stored| (stored.shape().to_vec(), stored.values(&[&file[..]], |_, _| {}));
         let turned = all.clone().transposed().unwrap();
         assert_eq!(read(&turned), (vec![3, 2], vec![0., 3., 1., 4., 2., 5.]));
         let column = turned.clone().narrowed(0, 1, 1).unwrap();

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::{Model, toy, vocabulary_beside};
+use super::{Loading, Model, toy, vocabulary};
+use crate::adapter::Adapter;
 use crate::checkpoint::{Checkpoint, Dtype};
 use crate::device::Place;
 use crate::rwkv::{Rwkv, Version};
+use crate::state::{State, TUNED};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Source, Weights};
 
@@ -27,15 +29,20 @@ pub fn embedded_names() -> &'static [&'static str] {
     ]
 }
 
-pub(super) fn load(name: &str, tokenizer: Option<&Path>, place: &Place) -> Result<Model> {
+pub(super) fn load(name: &str, loading: &Loading, place: &Place) -> Result<Model> {
     if let Some(version) = name.strip_prefix("toy:").and_then(Version::named) {
+        ensure!(loading.lora.is_empty(), "{name} is made, not loaded; save it to add an adapter.");
         let named = toy::weights(version)?;
         let rwkv = Rwkv::load(&Weights::new(Source::Made(&named), &place.device))?;
-        let bytes = Tokenizer::bytes();
-        return Ok(Model::new(name.to_string(), rwkv, bytes, place, Dtype::F32, Vec::new()));
+        let tokenizer = match &loading.tokenizer {
+            Some(path) => Tokenizer::open(path)?,
+            None => Tokenizer::bytes(),
+        };
+        let made = Model::new(name.to_string(), rwkv, tokenizer, place, Dtype::F32, Vec::new());
+        return started(made, loading);
     }
     if name == "demo:tales" {
-        return open(name, &Checkpoint::from_bytes(name, TALES)?, tokenizer, place);
+        return open(name, Path::new(""), &Checkpoint::from_bytes(name, TALES)?, loading, place);
     }
     if name.starts_with("toy:") || name.starts_with("demo:") {
         bail!(
@@ -44,71 +51,61 @@ pub(super) fn load(name: &str, tokenizer: Option<&Path>, place: &Place) -> Resul
         );
     }
     let path = expanded(name);
-    let beside = vocabulary_beside(&path);
     let file = Checkpoint::open(&path)?;
     let short = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    open(&short, &file, tokenizer.or(beside.as_deref()), place)
+    open(&short, &path, &file, loading, place)
 }
 
-fn open(name: &str, file: &Checkpoint, tokenizer: Option<&Path>, place: &Place) -> Result<Model> {
-    let weights = Weights::new(Source::Checkpoint(file), &place.device);
+fn open(
+    name: &str,
+    path: &Path,
+    file: &Checkpoint,
+    loading: &Loading,
+    place: &Place,
+) -> Result<Model> {
+    let adapters = loading.lora.iter().map(|path| Adapter::open(path, loading.alpha));
+    let adapters = adapters.collect::<Result<Vec<_>>>()?;
+    adapters.iter().try_for_each(|adapter| adapter.fits(file))?;
+    let weights = Weights::new(Source::Checkpoint(file), &place.device).adapted(&adapters);
     let rwkv =
         Rwkv::load(&weights).with_context(|| format!("{} cannot be loaded", file.source()))?;
-    let vocabulary = rwkv.dims()[0];
-    let (tokenizer, note) = match tokenizer {
-        Some(path) => with_doubts(Tokenizer::open(path)?, vocabulary),
-        None => by_vocabulary(vocabulary),
-    };
-    let mut notes: Vec<_> = note.into_iter().collect();
+    let given = loading.tokenizer.as_deref();
+    let (tokenizer, doubt) = vocabulary::choose(given, path, file, rwkv.dims()[0])?;
+    let mut notes: Vec<_> = doubt.into_iter().collect();
     let unused = unused(file, &rwkv);
     if !unused.is_empty() {
         notes.push(format!("the file has tensors that RWKV does not use: {}.", unused.join(", ")));
     }
     let dtype = file.dtype("emb.weight").unwrap_or(Dtype::F32);
-    Ok(Model::new(name.to_string(), rwkv, tokenizer, place, dtype, notes))
-}
-
-/// A tokenizer that was given, and a warning where it cannot be the model's own.
-fn with_doubts(tokenizer: Tokenizer, vocabulary: usize) -> (Tokenizer, Option<String>) {
-    let doubt = (tokenizer.size() > vocabulary).then(|| {
-        format!(
-            "the tokenizer {} knows {} tokens but the model only {vocabulary}; they may not \
-             belong together.",
-            tokenizer.name(),
-            tokenizer.size()
-        )
-    });
-    (tokenizer, doubt)
-}
-
-/// The usual tokenizer of a vocabulary of this size, and a warning where it is a guess.
-pub(super) fn by_vocabulary(size: usize) -> (Tokenizer, Option<String>) {
-    match size {
-        65536 | 65530 | 65529 => (Tokenizer::world(), None),
-        256 => (Tokenizer::bytes(), None),
-        50277 | 50304 => (
-            Tokenizer::bytes(),
-            Some(
-                "this vocabulary is the Pile's; put 20B_tokenizer.json beside the model or give \
-                 #{ tokenizer: PATH }; until then text is read byte by byte, which is wrong."
-                    .to_string(),
-            ),
-        ),
-        _ => (
-            Tokenizer::bytes(),
-            Some(format!(
-                "no tokenizer is known for a vocabulary of {size}; give #{{ tokenizer: PATH }}; \
-                 until then text is read byte by byte."
-            )),
-        ),
+    let mut model = Model::new(name.to_string(), rwkv, tokenizer, place, dtype, notes);
+    if file.names().any(|name| name.ends_with(TUNED)) {
+        let version = model.rwkv.version();
+        model.empty = State::of_tensors(file, version, &model.empty, &place.device)?;
+        model.notes.push("the file has a tuned initial state; every text starts from it.".into());
     }
+    started(model, loading)
 }
 
-/// The first few names in the file that no parameter has.
+/// The model with the state that was given to start from.
+fn started(mut model: Model, loading: &Loading) -> Result<Model> {
+    if let Some(path) = &loading.state {
+        model.empty = model.load_state(path)?;
+    }
+    Ok(model)
+}
+
+/// The first few names in the file that no parameter has, without those that are known to be idle.
 fn unused(file: &Checkpoint, rwkv: &Rwkv) -> Vec<String> {
     let used: std::collections::BTreeSet<_> =
         rwkv.parameters().into_iter().map(|p| p.name).collect();
-    file.names().filter(|name| !used.contains(*name)).take(4).map(str::to_string).collect()
+    // The first block has no value of an earlier one to blend in; training leaves them in the file.
+    let idle = |name: &str| {
+        name.ends_with(TUNED)
+            || name.ends_with("tiny_mask")
+            || ["v0", "v1", "v2"].iter().any(|v| name.strip_prefix("blocks.0.att.") == Some(v))
+    };
+    let unused = file.names().filter(|name| !used.contains(*name) && !idle(name));
+    unused.take(4).map(str::to_string).collect()
 }
 
 /// `~` is the home folder.
@@ -128,7 +125,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     fn model(name: &str) -> Result<Model> {
-        load(name, None, &choose("cpu").unwrap())
+        load(name, &Loading::default(), &choose("cpu").unwrap())
     }
 
     #[test]
@@ -174,13 +171,5 @@ mod tests {
         let refused = other.load_state(&state).unwrap_err().to_string();
         assert!(refused.contains("weights are not those"), "{refused}");
         std::fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn a_tokenizer_that_cannot_fit_is_doubted() {
-        assert!(with_doubts(Tokenizer::world(), 300).1.unwrap().contains("300"));
-        assert!(with_doubts(Tokenizer::world(), 65536).1.is_none());
-        assert!(by_vocabulary(50277).1.unwrap().contains("20B_tokenizer.json"));
-        assert_eq!(by_vocabulary(65536).0.name(), "world");
     }
 }

@@ -173,7 +173,7 @@ impl TimeMix {
             [h, n, ..] if n > 1 => (h, n),
             _ => (shape.iter().product(), 1),
         };
-        let fits = h > 0 && c % h == 0 && (channels == 1 || h * channels == c);
+        let fits = h > 0 && c.is_multiple_of(h) && (channels == 1 || h * channels == c);
         ensure!(fits, "`time_decay` of shape {shape:?} does not fit {c} channels.");
         let (first, gated) = (w.has("time_first"), w.has("gate.weight"));
         let bonus = |name: &str| w.param(name, [h, channels]);

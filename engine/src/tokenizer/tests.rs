@@ -197,3 +197,27 @@ fn json_of_words_streams_the_spaces_between() {
     let long = [1, 2].repeat(20);
     assert_eq!(stream(&tokenizer, &long).concat(), tokenizer.decode(&long));
 }
+
+#[test]
+fn the_vocabulary_of_a_gguf_is_read() {
+    let spelled = ["<s>", "\\x00", "a", "\\n\\n", "it's", "\\xe6\\x97", "[PAD6]"];
+    let tokens = spelled.map(str::to_string);
+    let tokenizer = Tokenizer::from_gguf(&tokens).unwrap();
+    assert_eq!(tokenizer.size(), 7);
+    assert_eq!(tokenizer.encode_bytes(b"a\n\nit's\0").unwrap(), [2, 3, 4, 1]);
+    assert_eq!([tokenizer.piece(5), tokenizer.piece(6)], [b"\xe6\x97".to_vec(), vec![]]);
+    let world = Tokenizer::world();
+    let spell = |byte: &u8| match byte {
+        b'\\' => "\\\\".to_string(),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    };
+    let token = |id: u32| match world.piece(id).as_slice() {
+        [] => format!("[PAD{id}]"),
+        piece => piece.iter().map(spell).collect(),
+    };
+    let all: Vec<String> = (0..65536).map(token).collect();
+    assert_eq!(Tokenizer::from_gguf(&all).unwrap().size(), world.size());
+    let bad = Tokenizer::from_gguf(&["<s>", "\\q"].map(str::to_string)).unwrap_err();
+    assert!(bad.to_string().contains("token 1, `\\q`"), "{bad}");
+}

@@ -55,10 +55,36 @@ impl World {
                 )
             })?;
         }
-        ensure!(pieces.ends.len() > 1, "the vocabulary is empty");
-        let entries = (1..pieces.ends.len() as u32).map(|id| (pieces.piece(id), id)).collect();
-        let trie = Trie::new(entries);
+        Self::of(pieces)
+    }
+
+    /// Reads the tokens of a GGUF: see [`super::Tokenizer::from_gguf`].
+    pub(super) fn spelled(tokens: &[String]) -> Result<Self> {
+        ensure!(tokens.len() <= MOST_IDS, "it has {} tokens, more than any RWKV", tokens.len());
+        let mut pieces = Pieces { bytes: vec![], ends: vec![0] };
+        for (id, token) in tokens.iter().enumerate().skip(1) {
+            // A vocabulary is filled up to the size of the model with tokens that nothing means.
+            if *token != format!("[PAD{id}]") {
+                unescape(token, true, &mut pieces.bytes).with_context(|| {
+                    format!("token {id}, `{token:.60}`, is not spelled as Python spells bytes")
+                })?;
+            }
+            pieces.ends.push(pieces.bytes.len());
+        }
+        Self::of(pieces)
+    }
+
+    fn of(pieces: Pieces) -> Result<Self> {
+        ensure!(!pieces.bytes.is_empty(), "the vocabulary is empty");
+        let ids = (1..pieces.ends.len() as u32).map(|id| (pieces.piece(id), id));
+        let trie = Trie::new(ids.filter(|(piece, _)| !piece.is_empty()).collect());
         Ok(Self { pieces, trie })
+    }
+
+    /// Whether both cut every text alike; one may have more ids without text.
+    pub(super) fn has_the_same_pieces(&self, other: &Self) -> bool {
+        let most = self.size().max(other.size()) as u32;
+        (0..most).all(|id| self.piece(id) == other.piece(id))
     }
 
     /// How many ids there are, id 0 included.
@@ -120,7 +146,11 @@ fn unquote(literal: &str, bytes: &mut Vec<u8>) -> Option<()> {
     let raw = literal.starts_with('b');
     let quoted = literal.strip_prefix('b').unwrap_or(literal);
     let quote = if quoted.starts_with('"') { '"' } else { '\'' };
-    let mut rest = quoted.strip_prefix(quote)?.strip_suffix(quote)?;
+    unescape(quoted.strip_prefix(quote)?.strip_suffix(quote)?, raw, bytes)
+}
+
+/// Appends what stands between the quotes of a Python literal; `raw` if it is one of bytes.
+fn unescape(mut rest: &str, raw: bool, bytes: &mut Vec<u8>) -> Option<()> {
     while let Some((plain, escape)) = rest.split_once('\\') {
         bytes.extend_from_slice(plain.as_bytes());
         let mut chars = escape.chars();

@@ -98,7 +98,7 @@ fn number(about: &About, key: &str) -> Option<usize> {
 fn heads(stored: Stored, about: &About) -> Result<Stored> {
     let n = number(about, ".wkv.head_size").context("the file does not say the size of a head")?;
     let elements = stored.elements();
-    anyhow::ensure!(elements % n == 0, "{elements} channels are no heads of {n}");
+    anyhow::ensure!(elements.is_multiple_of(n), "{elements} channels are no heads of {n}");
     stored.reshaped(&[elements / n, n])
 }
 

@@ -4,7 +4,9 @@
 //! A short run is part of the tests; `RWKV_FUZZ_SECONDS=600 cargo test --release --workspace fuzz`
 //! goes on for so long with every kind of file.
 
-use super::*;
+#![allow(clippy::print_stdout, reason = "a long run is there to be watched")]
+
+use super::super::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -85,7 +87,7 @@ fn mutate(seed: &[u8], random: &mut Random) -> Vec<u8> {
 fn open(bytes: &[u8]) -> Result<usize> {
     let contents = read(bytes)?.checked(bytes.len())?;
     let contents = dialect::canonical(contents)?;
-    Ok(contents.tensors.values().map(|tensor| tensor.values(&[bytes]).len()).sum())
+    Ok(contents.tensors.values().map(|tensor| tensor.values(&[bytes], |_, _| {}).len()).sum())
 }
 
 #[test]

@@ -1,0 +1,370 @@
+//! Adapters: small matrices trained beside a model, added to its weights while it is loaded.
+//!
+//! | kind | weight that results | paper |
+//! |---|---|---|
+//! | LoRA | `W + α/r · B·A` | arXiv 2106.09685 |
+//! | PiSSA | `W − B₀·A₀ + B·A` | arXiv 2404.02948 |
+//! | DoRA | `m · V / ‖V‖` row by row, `V = W + α/r · B·A` | arXiv 2402.09353 |
+//! | MiSS (Bone) | `W + D` repeated along the inputs | arXiv 2409.15371 |
+//!
+//! `W` is `[out, in]`, `A` `[r, in]`, `B` `[out, r]`, `D` `[r, out]`, `m` `[out]`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use ndarray::{Array2, ArrayViewMut2};
+use serde_json::Value;
+
+use crate::checkpoint::Checkpoint;
+
+/// An opened adapter.
+#[derive(Debug)]
+pub struct Adapter {
+    file: Checkpoint,
+    /// By the weight they change: the names of the pieces in the file.
+    targets: BTreeMap<String, BTreeMap<Piece, String>>,
+    /// Replaces α; else the adapter's own, else the rank.
+    alpha: Option<f64>,
+    /// PEFT's name and scale, where there is an `adapter_config.json`.
+    config: Value,
+}
+
+/// What a tensor of an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Piece {
+    A,
+    B,
+    FirstA,
+    FirstB,
+    Magnitude,
+    Miss,
+}
+
+/// Endings of names, and what they say.
+const ENDINGS: [(&str, Piece); 12] = [
+    ("init_lora_A", Piece::FirstA),
+    ("init_lora_B", Piece::FirstB),
+    ("lora_magnitude_vector", Piece::Magnitude),
+    ("lora_A", Piece::A),
+    ("lora_B", Piece::B),
+    ("lora.0", Piece::A),
+    ("lora.1", Piece::B),
+    ("miss_block", Piece::Miss),
+    ("bone_block", Piece::Miss),
+    ("miss", Piece::Miss),
+    ("bone", Piece::Miss),
+    ("lora_M", Piece::Magnitude),
+];
+
+impl Adapter {
+    /// Opens an adapter file, or a PEFT directory; `alpha` replaces the adapter's own.
+    ///
+    /// # Errors
+    /// When it cannot be read, and when it holds nothing that changes a weight.
+    pub fn open(path: &Path, alpha: Option<f64>) -> Result<Self> {
+        let (file, config) = match path.is_dir() {
+            false => (path.to_path_buf(), Value::Null),
+            true => peft(path)?,
+        };
+        let file = Checkpoint::open(&file)?;
+        let mut targets: BTreeMap<String, BTreeMap<Piece, String>> = BTreeMap::new();
+        for name in file.names() {
+            if let Some((target, piece)) = told(name) {
+                targets.entry(target).or_default().insert(piece, name.to_string());
+            }
+        }
+        ensure!(
+            !targets.is_empty(),
+            "{} is no adapter: none of its tensors is called lora_A, lora_B, bone or miss.",
+            path.display()
+        );
+        Ok(Self { file, targets, alpha, config })
+    }
+
+    /// Checks that every weight to be changed is there and of the right shape.
+    ///
+    /// # Errors
+    /// Names the first that is not: it is the adapter of another model.
+    pub fn fits(&self, model: &Checkpoint) -> Result<()> {
+        for (target, pieces) in &self.targets {
+            let Some(shape) = model.shape(target) else {
+                bail!(
+                    "{} changes `{target}`, which {} does not have; it is the adapter of another \
+                     model.",
+                    self.file.source(),
+                    model.source()
+                );
+            };
+            let [out, input] = *shape else {
+                bail!("{} changes `{target}`, which is no matrix.", self.file.source());
+            };
+            for (piece, name) in pieces {
+                let found = self.file.shape(name).unwrap_or_default();
+                let fits = match (piece, found) {
+                    (Piece::A | Piece::FirstA, [a, b]) => *a == input || *b == input,
+                    (Piece::B | Piece::FirstB, [a, b]) => *a == out || *b == out,
+                    (Piece::Miss, [_, width]) => *width > 0 && out % width == 0,
+                    (Piece::Magnitude, shape) => shape.iter().product::<usize>() == out,
+                    _ => false,
+                };
+                ensure!(
+                    fits,
+                    "`{name}` of {} has shape {found:?}, but `{target}` of {} has {shape:?}; it \
+                     is the adapter of another model.",
+                    self.file.source(),
+                    model.source()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the weight `name`, `[out, in]` row after row, if this adapter has something for it.
+    ///
+    /// # Errors
+    /// When a piece is missing or does not fit.
+    pub fn apply(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<()> {
+        let (Some(pieces), &[out, input]) = (self.targets.get(name), shape) else { return Ok(()) };
+        let mut weight = ArrayViewMut2::from_shape((out, input), values)?;
+        if let Some(name) = pieces.get(&Piece::Miss) {
+            return self.repeat(name, weight);
+        }
+        if let Some(first) = self.product([Piece::FirstA, Piece::FirstB], pieces, out, input)? {
+            // What PiSSA took out of the weight at the start comes back trained.
+            weight -= &first.product;
+            let trained = self.product([Piece::A, Piece::B], pieces, out, input)?;
+            trained.iter().for_each(|trained| weight += &trained.product);
+            return Ok(());
+        }
+        let Some(Product { product, rank }) =
+            self.product([Piece::A, Piece::B], pieces, out, input)?
+        else {
+            bail!("{} has only half of what changes `{name}`.", self.file.source());
+        };
+        let scale = self.alpha.or_else(|| self.own_alpha()).map_or(1.0, |alpha| {
+            let root = self.config.get("use_rslora").and_then(Value::as_bool) == Some(true);
+            alpha / if root { (rank as f64).sqrt() } else { rank as f64 }
+        });
+        weight.scaled_add(scale as f32, &product);
+        match pieces.get(&Piece::Magnitude) {
+            Some(name) => self.normalise(name, weight),
+            None => Ok(()),
+        }
+    }
+
+    fn own_alpha(&self) -> Option<f64> {
+        self.config.get("lora_alpha").and_then(Value::as_f64)
+    }
+
+    /// `B·A`, whichever way they lie.
+    fn product(
+        &self,
+        [a, b]: [Piece; 2],
+        pieces: &BTreeMap<Piece, String>,
+        out: usize,
+        input: usize,
+    ) -> Result<Option<Product>> {
+        let (Some(a), Some(b)) = (pieces.get(&a), pieces.get(&b)) else { return Ok(None) };
+        let (a, b) = (self.matrix(a)?, self.matrix(b)?);
+        // web-rwkv's first matrix is turned; the ranks then still have to agree.
+        let a = if a.ncols() == input && a.nrows() == b.ncols() { a } else { a.reversed_axes() };
+        let b = if b.nrows() == out && b.ncols() == a.nrows() { b } else { b.reversed_axes() };
+        ensure!(
+            a.ncols() == input && b.nrows() == out && a.nrows() == b.ncols(),
+            "two matrices of {} do not fit together.",
+            self.file.source()
+        );
+        Ok(Some(Product { rank: a.nrows(), product: b.dot(&a) }))
+    }
+
+    fn matrix(&self, name: &str) -> Result<Array2<f32>> {
+        let shape = self.file.shape(name).unwrap_or_default();
+        let &[rows, columns] = shape else { bail!("`{name}` has shape {shape:?}, not two axes.") };
+        Ok(Array2::from_shape_vec((rows, columns), self.file.values(name)?)?)
+    }
+
+    /// MiSS: row `i mod r` of `D` is added to column `i`, and its outputs repeat likewise.
+    fn repeat(&self, name: &str, mut weight: ArrayViewMut2<f32>) -> Result<()> {
+        let block = self.matrix(name)?;
+        ensure!(!block.is_empty(), "`{name}` of {} is empty.", self.file.source());
+        for ((o, i), x) in weight.indexed_iter_mut() {
+            *x += block[[i % block.nrows(), o % block.ncols()]];
+        }
+        Ok(())
+    }
+
+    /// DoRA: every row gets the length that was trained for it.
+    fn normalise(&self, name: &str, mut weight: ArrayViewMut2<f32>) -> Result<()> {
+        let lengths = self.file.values(name)?;
+        for (mut row, length) in weight.rows_mut().into_iter().zip(lengths) {
+            let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+            row *= (f64::from(length) / norm.max(f64::MIN_POSITIVE)) as f32;
+        }
+        Ok(())
+    }
+}
+
+struct Product {
+    product: Array2<f32>,
+    rank: usize,
+}
+
+/// The numbers of a tensor of `file` with all that the adapters do to it.
+///
+/// # Errors
+/// When there is no such tensor, and when a piece of an adapter is missing.
+pub fn values(file: &Checkpoint, name: &str, adapters: &[Adapter]) -> Result<Vec<f32>> {
+    let mut values = file.values(name)?;
+    let shape = file.shape(name).unwrap_or_default();
+    adapters.iter().try_for_each(|adapter| adapter.apply(name, shape, &mut values))?;
+    Ok(values)
+}
+
+/// The weight that a tensor changes, and how.
+fn told(name: &str) -> Option<(String, Piece)> {
+    let bare = name.strip_prefix("base_model.model.").unwrap_or(name);
+    let bare = bare.strip_prefix("model.").unwrap_or(bare);
+    let bare = bare.strip_suffix(".weight").unwrap_or(bare);
+    let bare = bare.strip_suffix(".default").unwrap_or(bare);
+    ENDINGS.iter().find_map(|(ending, piece)| {
+        let target = bare.strip_suffix(ending)?.strip_suffix('.')?;
+        let target = target.strip_suffix(".weight").unwrap_or(target);
+        Some((format!("{target}.weight"), *piece))
+    })
+}
+
+/// The tensors and the settings of a PEFT directory.
+fn peft(folder: &Path) -> Result<(PathBuf, Value)> {
+    let names = ["adapter_model.safetensors", "adapter_model.bin"];
+    let Some(file) = names.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else {
+        bail!("{} holds no adapter_model.safetensors; give the adapter.", folder.display());
+    };
+    let config = folder.join("adapter_config.json");
+    let text = std::fs::read_to_string(&config).unwrap_or_else(|_| "null".to_string());
+    match serde_json::from_str(&text) {
+        Ok(config) => Ok((file, config)),
+        Err(error) => bail!("{} is damaged ({error}); download it again.", config.display()),
+    }
+}
+
+/// A weight without its adapters: what a test compares with.
+#[cfg(test)]
+fn by_hand(out: usize, input: usize, x: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    (0..out * input).map(|i| x(i / input, i % input)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Dtype, save};
+
+    const W: [f32; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2, 3]
+    const A: [f32; 3] = [1.0, 0.0, -1.0]; // [1, 3]
+    const B: [f32; 2] = [2.0, 3.0]; // [2, 1]
+    const NAME: &str = "blocks.0.att.key.weight";
+
+    fn folder(test: &str) -> PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("rwkv-adapter-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// The weight `W` after an adapter of these tensors.
+    fn merged(test: &str, tensors: &[(&str, &[usize], &[f32])], alpha: Option<f64>) -> Vec<f32> {
+        let path = folder(test).join("adapter.pth");
+        let named = |(name, shape, values): &(&str, &[usize], &[f32])| {
+            (name.to_string(), shape.to_vec(), values.to_vec())
+        };
+        let tensors: Vec<_> = tensors.iter().map(named).collect();
+        save(&path, &tensors, Dtype::F32, &BTreeMap::new()).unwrap();
+        let adapter = Adapter::open(&path, alpha).unwrap();
+        let mut values = W.to_vec();
+        adapter.apply(NAME, &[2, 3], &mut values).unwrap();
+        values
+    }
+
+    fn plus(scale: f32) -> Vec<f32> {
+        by_hand(2, 3, |o, i| W[o * 3 + i] + scale * B[o] * A[i])
+    }
+
+    #[test]
+    fn lora_is_added_in_every_spelling() {
+        let (a, b): (&[usize], &[usize]) = (&[1, 3], &[2, 1]);
+        let key = "blocks.0.att.key";
+        let of = |a: String, b: String| {
+            let tensors = [(a.as_str(), &[1usize, 3][..], &A[..]), (b.as_str(), &[2, 1], &B[..])];
+            merged("spelling", &tensors, Some(0.5))
+        };
+        assert_eq!(of(format!("{key}.lora_A"), format!("{key}.lora_B")), plus(0.5));
+        let peft = |m: &str| format!("base_model.model.{key}.lora_{m}.weight");
+        assert_eq!(of(peft("A"), peft("B")), plus(0.5));
+        let turned = [
+            ("blocks.0.att.key.lora.0", &[3usize, 1][..], &A[..]),
+            ("blocks.0.att.key.lora.1", b, &B[..]),
+        ];
+        assert_eq!(merged("turned", &turned, None), plus(1.0));
+        assert_eq!(a.len(), 2);
+    }
+
+    #[test]
+    fn pissa_gives_back_what_it_took() {
+        let first = [0.5f32, 0.5, 0.5];
+        let tensors: [(&str, &[usize], &[f32]); 4] = [
+            ("model.blocks.0.att.key.lora_A", &[1, 3], &A),
+            ("model.blocks.0.att.key.lora_B", &[2, 1], &B),
+            ("model.blocks.0.att.key.init_lora_A", &[1, 3], &first),
+            ("model.blocks.0.att.key.init_lora_B", &[2, 1], &B),
+        ];
+        let expected = by_hand(2, 3, |o, i| W[o * 3 + i] - B[o] * 0.5 + B[o] * A[i]);
+        assert_eq!(merged("pissa", &tensors, None), expected);
+    }
+
+    #[test]
+    fn dora_sets_the_length_of_rows() {
+        let tensors: [(&str, &[usize], &[f32]); 3] = [
+            ("blocks.0.att.key.lora_A.weight", &[1, 3], &A),
+            ("blocks.0.att.key.lora_B.weight", &[2, 1], &B),
+            ("blocks.0.att.key.lora_magnitude_vector", &[2], &[10.0, 1.0]),
+        ];
+        let merged = merged("dora", &tensors, None);
+        let added = plus(1.0);
+        for (row, length) in [(0, 10.0f32), (1, 1.0)] {
+            let (row, was) = (&merged[row * 3..][..3], &added[row * 3..][..3]);
+            let norm = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>().sqrt();
+            assert!((norm(row) - length).abs() < 1e-5);
+            assert!((row[0] / row[1] - was[0] / was[1]).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn miss_repeats_along_the_inputs() {
+        let block = [0.1f32, 0.2, 0.3, 0.4]; // [2, 2]
+        let tensors: [(&str, &[usize], &[f32]); 1] =
+            [("base_model.model.blocks.0.att.key.miss_block", &[2, 2], &block)];
+        let expected = by_hand(2, 3, |o, i| W[o * 3 + i] + block[i % 2 * 2 + o]);
+        assert_eq!(merged("miss", &tensors, None), expected);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let path = folder("unfit").join("adapter.safetensors");
+        let save = |name: &str, shape: &[usize]| {
+            let tensor = (name.to_string(), shape.to_vec(), vec![0.0; shape.iter().product()]);
+            save(&path, &[tensor], Dtype::F32, &BTreeMap::new()).unwrap();
+            Adapter::open(&path, None)
+        };
+        let error = save("emb.weight", &[2, 2]).unwrap_err().to_string();
+        assert!(error.contains("is no adapter"), "{error}");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+        let model = Checkpoint::open(&golden.join("v7.safetensors")).unwrap();
+        let beyond = save("blocks.9.att.key.lora_A", &[1, 8]).unwrap();
+        let error = beyond.fits(&model).unwrap_err().to_string();
+        assert!(error.contains("`blocks.9.att.key.weight`, which"), "{error}");
+        let wide = save("blocks.0.att.key.lora_A", &[1, 9]).unwrap();
+        let error = wide.fits(&model).unwrap_err().to_string();
+        assert!(error.contains("[1, 9]") && error.contains("another model"), "{error}");
+        assert!(save("blocks.0.att.key.lora_A", &[1, 8]).unwrap().fits(&model).is_ok());
+    }
+}

@@ -1,0 +1,205 @@
+//! Writing checkpoints: safetensors, or the `.pth` that `torch.load` reads.
+
+use super::safetensors::LENGTH;
+use super::{Dtype, write_pth};
+use ::safetensors::tensor::{Dtype as Kind, TensorInfo};
+use anyhow::{Result, anyhow, bail, ensure};
+use half::{bf16, f16};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// A tensor to be written.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its name in the file.
+    pub name: String,
+    /// Its sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// The type its numbers get: `F32`, `BF16` or `F16`. They round to nearest, in `F16` above
+    /// 65504 to infinity.
+    pub dtype: Dtype,
+}
+
+impl Entry {
+    pub(super) fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Writes named tensors (name, shape, numbers row after row), all of one type.
+///
+/// # Errors
+/// As [`write()`].
+pub fn save(
+    path: &Path,
+    tensors: &[(String, Vec<usize>, Vec<f32>)],
+    dtype: Dtype,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    writable(dtype)?;
+    let entry = |(name, shape, _): &(String, Vec<usize>, Vec<f32>)| Entry {
+        name: name.clone(),
+        shape: shape.clone(),
+        dtype,
+    };
+    let entries: Vec<_> = tensors.iter().map(entry).collect();
+    write(path, &entries, metadata, |i| Ok(Cow::Borrowed(&tensors[i].2)))
+}
+
+/// Writes tensors one after the other, as a `.pth` where the path ends so, else as safetensors;
+/// `read` gives the numbers of the entry with this index, row after row. Words about the whole find
+/// no place in a `.pth`.
+///
+/// The same tensors give the same bytes, whatever their order. The file is written beside `path`
+/// and renamed when it is complete: on any error, a full disk included, `path` is what it was.
+///
+/// # Errors
+/// When the file cannot be written, when a shape does not fit its numbers, when a name occurs twice,
+/// for any other type, and what `read` returns.
+pub fn write<'a>(
+    path: &Path,
+    entries: &[Entry],
+    metadata: &BTreeMap<String, String>,
+    read: impl Fn(usize) -> Result<Cow<'a, [f32]>>,
+) -> Result<()> {
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(|&i| &entries[i].name);
+    let sorted: Vec<&Entry> = order.iter().map(|&i| &entries[i]).collect();
+    check(&sorted)?;
+    let numbers = |i: usize| {
+        let (values, entry) = (read(order[i])?, sorted[i]);
+        let (found, wanted) = (values.len(), entry.elements());
+        let (name, shape) = (&entry.name, &entry.shape);
+        ensure!(found == wanted, "`{name}` of shape {shape:?} has {found} values.");
+        Ok(values)
+    };
+    let pth = path.extension().is_some_and(|ending| ending == "pth" || ending == "pt");
+    write_beside(path, |out| {
+        if pth {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            return write_pth::write(out, &stem, write_pth::Root::Dictionary, &sorted, numbers);
+        }
+        let header = header(&sorted, metadata)?;
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        sorted
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, entry)| Ok(write_values(out, &numbers(i)?, entry.dtype)?))
+    })
+}
+
+/// Writes tensors as the list that `torch.load` gives back in this order; names are not kept.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_list<'a>(
+    path: &Path,
+    entries: &[Entry],
+    read: impl Fn(usize) -> Result<Cow<'a, [f32]>>,
+) -> Result<()> {
+    entries.iter().try_for_each(|entry| writable(entry.dtype))?;
+    let entries: Vec<&Entry> = entries.iter().collect();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    write_beside(path, |out| write_pth::write(out, &stem, write_pth::Root::List, &entries, read))
+}
+
+/// Writes a file of any content, whole or not at all.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_beside(path, |out| Ok(out.write_all(bytes)?))
+}
+
+fn writable(dtype: Dtype) -> Result<()> {
+    if !matches!(dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
+        bail!("a checkpoint cannot be saved as {dtype}; choose f32, bf16 or f16.");
+    }
+    Ok(())
+}
+
+fn check(sorted: &[&Entry]) -> Result<()> {
+    sorted.iter().try_for_each(|entry| writable(entry.dtype))?;
+    let twice = sorted.windows(2).find(|pair| pair[0].name == pair[1].name);
+    let reserved = sorted.iter().find(|entry| entry.name == "__metadata__");
+    if let Some(entry) = twice.map(|pair| pair[0]).or(reserved.copied()) {
+        bail!("two tensors cannot both be saved as `{}`.", entry.name);
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    #[serde(rename = "__metadata__", skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: &'a BTreeMap<String, String>,
+    #[serde(flatten)]
+    tensors: BTreeMap<&'a str, TensorInfo>,
+}
+
+/// Written here because the crate's own writer shuffles the metadata, and takes all numbers at once.
+fn header(entries: &[&Entry], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let mut header = Header { metadata, tensors: BTreeMap::new() };
+    let mut start = 0;
+    for entry in entries {
+        let end = start + entry.elements() * entry.dtype.size();
+        let dtype = match entry.dtype {
+            Dtype::BF16 => Kind::BF16,
+            Dtype::F16 => Kind::F16,
+            _ => Kind::F32,
+        };
+        let info = TensorInfo { dtype, shape: entry.shape.clone(), data_offsets: (start, end) };
+        header.tensors.insert(&entry.name, info);
+        start = end;
+    }
+    let mut bytes = serde_json::to_vec(&header)?;
+    bytes.resize(bytes.len().next_multiple_of(LENGTH), b' '); // the numbers start aligned
+    Ok(bytes)
+}
+
+pub(super) fn write_values(out: &mut impl Write, values: &[f32], dtype: Dtype) -> io::Result<()> {
+    values.iter().try_for_each(|value| match dtype {
+        Dtype::F16 => out.write_all(&f16::from_f32(*value).to_le_bytes()),
+        Dtype::BF16 => out.write_all(&bf16::from_f32(*value).to_le_bytes()),
+        _ => out.write_all(&value.to_le_bytes()),
+    })
+}
+
+/// Lets `write` fill a new file next to `path`, then puts it in its place; on error it disappears.
+pub(super) fn write_beside(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
+) -> Result<()> {
+    replace(path, write).map_err(|error| match error.chain().any(|cause| cause.is::<io::Error>()) {
+        true => anyhow!(
+            "{} cannot be written ({error}) and is unchanged; check the folder and the disk.",
+            path.display()
+        ),
+        false => error,
+    })
+}
+
+fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    // Through a link: replace what it points to, not the link.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let name = path.file_name().ok_or(io::Error::from(io::ErrorKind::InvalidFilename))?;
+    let name = name.to_string_lossy();
+    let part = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    let file = File::create_new(&part)?;
+    let written = fill(file, write).and_then(|()| Ok(fs::rename(&part, path)?));
+    if written.is_err() {
+        // The first error is the one to report; a second one here would hide it.
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+fn fill(file: File, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    write(&mut out)?;
+    Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?)
+}

@@ -1,0 +1,330 @@
+//! What a file on disk is, told without reading its numbers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use serde::Serialize;
+
+use crate::adapter::{self, Adapter};
+use crate::checkpoint::{self, Checkpoint, Dtype, Entry};
+use crate::model::{Interrupted, expected_tokenizer};
+use crate::rwkv::detect;
+use crate::weights::{Source, Weights};
+
+/// What a file is and how large; what does not apply is absent.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Info {
+    /// Name of the file without its ending.
+    pub name: String,
+    /// `language model`, `tuned initial state`, `adapter` or `tensors`.
+    pub kind: String,
+    /// The kind of file: `.pth`, `safetensors`, …
+    pub container: String,
+    /// The program whose names the tensors have in the file, where they are not BlinkDL's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
+    /// `RWKV-7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Why it cannot be run, where it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Number of tensors.
+    pub tensors: usize,
+    /// How many numbers they hold.
+    pub parameters: usize,
+    /// The types of the numbers, and how many tensors have each.
+    pub dtypes: BTreeMap<String, usize>,
+    /// Sizes of a language model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
+    pub sizes: Option<ModelSizes>,
+}
+
+/// The sizes of a language model, and what follows from them.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelSizes {
+    /// Number of blocks.
+    pub n_layer: usize,
+    /// Channels of the residual stream.
+    pub n_embd: usize,
+    /// Heads of a block; 1 in RWKV-4.
+    pub n_head: usize,
+    /// Channels of a head; all of them in RWKV-4.
+    pub head_size: usize,
+    /// Channels inside channel-mix.
+    pub dim_ffn: usize,
+    /// Number of tokens there are logits for.
+    pub vocab_size: usize,
+    /// Widths of the thin matrices, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ranks: BTreeMap<String, usize>,
+    /// What cuts text into tokens for a vocabulary of this size.
+    pub tokenizer: String,
+    /// Tokens of the texts it was trained on, where the name of the file tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctx_len: Option<usize>,
+    /// Bytes of one state.
+    pub state_bytes: usize,
+    /// Bytes that the weights take once loaded, as single precision.
+    pub memory_bytes: usize,
+}
+
+impl Info {
+    /// Looks at the directory of a checkpoint.
+    ///
+    /// # Errors
+    /// When it is no checkpoint; a checkpoint of something else than RWKV is told about.
+    pub fn of(path: &Path) -> Result<Self> {
+        let file = Checkpoint::open(path)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut info = Self {
+            kind: kind(&file).to_string(),
+            container: file.container().name().to_string(),
+            dialect: file.dialect().map(str::to_string),
+            ..Self::default()
+        };
+        for tensor in file.names() {
+            let shape = file.shape(tensor).unwrap_or_default();
+            info.tensors += 1;
+            info.parameters += shape.iter().product::<usize>();
+            let dtype = file.dtype(tensor).unwrap_or(Dtype::F32).to_string();
+            *info.dtypes.entry(dtype).or_default() += 1;
+        }
+        if info.kind == "tensors" {
+            let device = Device::flex();
+            match detect(&Weights::new(Source::Checkpoint(&file), &device)) {
+                Ok(version) => {
+                    info.kind = "language model".to_string();
+                    info.version = Some(version.to_string());
+                    info.sizes = sizes(&file, &name, info.parameters);
+                }
+                Err(error) => info.refused = Some(error.to_string()),
+            }
+        }
+        Ok(Self { name, ..info })
+    }
+
+    /// As JSON, with what does not apply left out.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("names and numbers are always JSON")
+    }
+
+    /// As rows of a table: what, and how much.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let from = self.dialect.as_ref().map_or(String::new(), |d| format!(", in names of {d}"));
+        let dtypes = self.dtypes.iter().map(|(dtype, count)| format!("{dtype} x {count}"));
+        let mut rows = vec![
+            ("name", self.name.clone()),
+            ("kind", self.kind.clone()),
+            ("container", format!("{}{from}", self.container)),
+        ];
+        rows.extend(self.version.iter().map(|version| ("version", version.clone())));
+        rows.extend(self.refused.iter().map(|why| ("refused", why.clone())));
+        rows.push(("tensors", dtypes.collect::<Vec<_>>().join(", ")));
+        rows.push(("parameters", self.parameters.to_string()));
+        if let Some(sizes) = &self.sizes {
+            rows.extend(sizes.rows());
+        }
+        rows
+    }
+}
+
+impl ModelSizes {
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let ranks = self.ranks.iter().map(|(name, width)| format!("{name} {width}"));
+        let ranks = ranks.collect::<Vec<_>>().join(", ");
+        let mut rows = vec![
+            ("layers", self.n_layer.to_string()),
+            ("channels", self.n_embd.to_string()),
+            ("heads", format!("{} x {}", self.n_head, self.head_size)),
+            ("channel-mix", self.dim_ffn.to_string()),
+            ("ranks", ranks),
+            ("vocabulary", self.vocab_size.to_string()),
+            ("tokenizer", self.tokenizer.clone()),
+            ("trained context", self.ctx_len.map_or(String::new(), |n| format!("{n} tokens"))),
+            ("state", amount(self.state_bytes)),
+            ("memory", amount(self.memory_bytes)),
+        ];
+        rows.retain(|(_, value)| !value.is_empty());
+        rows
+    }
+}
+
+/// A number of bytes for people: `3.1 GB`, `49.7 kB`.
+pub fn amount(bytes: usize) -> String {
+    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    let large = units.iter().find(|(size, _)| bytes as f64 >= *size);
+    large.map_or(format!("{bytes} B"), |(size, unit)| format!("{:.1} {unit}", bytes as f64 / size))
+}
+
+fn kind(file: &Checkpoint) -> &'static str {
+    let all = |end: &[&str]| file.names().all(|name| end.iter().any(|end| name.ends_with(end)));
+    let any = |part: &str| file.names().any(|name| name.contains(part));
+    if all(&[".time_state"]) {
+        return "tuned initial state";
+    }
+    if any(".lora_A") || any(".lora_B") || any(".lora.0") || any(".bone") || any(".miss") {
+        return "adapter";
+    }
+    if any("layers.0.wkv") {
+        return "saved state";
+    }
+    "tensors"
+}
+
+fn sizes(file: &Checkpoint, name: &str, parameters: usize) -> Option<ModelSizes> {
+    let shape = |name: &str| file.shape(name).map(<[usize]>::to_vec);
+    let emb = shape("emb.weight")?;
+    let (vocab_size, n_embd) = (*emb.first()?, *emb.last()?);
+    let layer = |name: &str| name.strip_prefix("blocks.")?.split('.').next()?.parse::<usize>().ok();
+    let n_layer = file.names().filter_map(layer).max()? + 1;
+    let att = |name: &str| shape(&format!("blocks.0.att.{name}"));
+    let bonus = att("r_k").or_else(|| att("time_faaaa"));
+    let heads = bonus.or_else(|| att("ln_x.weight").and_then(|_| att("time_decay")));
+    let n_head = heads.and_then(|shape| shape.first().copied()).unwrap_or(1).max(1);
+    let head_size = n_embd / n_head;
+    let tiny = file.names().filter(|name| name.ends_with("tiny_q.weight"));
+    let tiny: usize = tiny.filter_map(|name| Some(shape(name)?.first()? * n_embd)).sum();
+    let wkv = if att("ln_x.weight").is_some() { head_size } else { 3 };
+    let state = n_layer * (2 * n_embd + n_embd * wkv) + tiny;
+    Some(ModelSizes {
+        n_layer,
+        n_embd,
+        n_head,
+        head_size,
+        dim_ffn: *shape("blocks.0.ffn.key.weight")?.first()?,
+        vocab_size,
+        ranks: ranks(file, n_layer),
+        tokenizer: expected_tokenizer(vocab_size).to_string(),
+        ctx_len: trained_context(name),
+        state_bytes: 4 * state,
+        memory_bytes: 4 * (parameters + state),
+    })
+}
+
+/// Widths of the thin matrices, from the last block: the first may go without.
+fn ranks(file: &Checkpoint, n_layer: usize) -> BTreeMap<String, usize> {
+    let thin = [("w", "w1"), ("a", "a1"), ("v", "v1"), ("g", "g1"), ("decay", "time_decay_w1")];
+    let width = |(name, key): (&str, &str)| {
+        let shape = file.shape(&format!("blocks.{}.att.{key}", n_layer - 1))?;
+        Some((name.to_string(), *shape.last()?))
+    };
+    let mut ranks: BTreeMap<_, _> = thin.into_iter().filter_map(width).collect();
+    let blend = file.shape(&format!("blocks.{}.att.time_maa_w2", n_layer - 1));
+    if let Some([.., width, _]) = blend {
+        ranks.insert("blend".to_string(), *width);
+    }
+    ranks
+}
+
+/// `…-ctx4096` → 4096, `…-ctx8k` → 8192.
+pub fn trained_context(name: &str) -> Option<usize> {
+    let lower = name.to_lowercase();
+    let rest = &lower[lower.rfind("ctx")? + 3..];
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let number: usize = rest[..digits].parse().ok()?;
+    let thousands = if rest[digits..].starts_with('k') { 1024 } else { 1 };
+    number.checked_mul(thousands).filter(|&n| n > 0)
+}
+
+/// What happens to the numbers on the way from one file to another.
+#[derive(Debug, Default)]
+pub struct Conversion {
+    /// The type of all numbers; else each tensor keeps its own where that can be written.
+    pub dtype: Option<Dtype>,
+    /// What is added to the weights.
+    pub adapters: Vec<Adapter>,
+}
+
+/// Writes a checkpoint of any kind anew in BlinkDL's names, tensor by tensor.
+///
+/// # Errors
+/// When the one cannot be read, or the other cannot be written, which then leaves what was there;
+/// and when `interrupt` is set, with [`Interrupted`].
+pub fn convert(
+    from: &Path,
+    to: &Path,
+    conversion: &Conversion,
+    interrupt: &AtomicBool,
+) -> Result<()> {
+    let file = Checkpoint::open(from)?;
+    conversion.adapters.iter().try_for_each(|adapter| adapter.fits(&file))?;
+    let entry = |name: &str| {
+        let own = file.dtype(name).unwrap_or(Dtype::F32);
+        Entry {
+            name: name.to_string(),
+            shape: file.shape(name).unwrap_or_default().to_vec(),
+            dtype: conversion.dtype.unwrap_or(own.to_save()),
+        }
+    };
+    let entries: Vec<_> = file.names().map(entry).collect();
+    let words = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    checkpoint::write(to, &entries, &words, |i| {
+        if interrupt.load(Ordering::Relaxed) {
+            return Err(Interrupted.into());
+        }
+        let values = adapter::values(&file, &entries[i].name, &conversion.adapters);
+        Ok(values.with_context(|| format!("while converting {}", from.display()))?.into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn golden(name: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
+    }
+
+    #[test]
+    fn names_tell_the_trained_context() {
+        assert_eq!(trained_context("rwkv7-g1d-0.1b-20260129-ctx8192"), Some(8192));
+        assert_eq!(trained_context("RWKV-4-Raven-CTX4k-v2"), Some(4096));
+        assert_eq!(trained_context("model"), None);
+        assert_eq!(trained_context("ctx"), None);
+    }
+
+    #[test]
+    fn sizes_are_told_of_every_kind_of_file() {
+        let info = Info::of(&golden("formats/v7.gguf")).unwrap();
+        let sizes = info.sizes.as_ref().unwrap();
+        assert_eq!(info.version.as_deref(), Some("RWKV-7"));
+        assert_eq!((sizes.n_layer, sizes.n_embd, sizes.n_head, sizes.head_size), (2, 8, 2, 4));
+        assert_eq!((sizes.dim_ffn, sizes.vocab_size, sizes.ranks["w"]), (32, 11, 3));
+        assert_eq!(sizes.state_bytes, 4 * 2 * (2 * 8 + 8 * 4));
+        assert!(info.to_json().contains("\"n_layer\": 2"));
+        let v4 = Info::of(&golden("formats/v4.bin")).unwrap().sizes.unwrap();
+        assert_eq!((v4.n_head, v4.state_bytes), (1, 4 * 2 * 5 * 8));
+        let other = Info::of(&golden("pth/nested.pth")).unwrap();
+        assert!(other.refused.unwrap().contains("no RWKV"));
+    }
+
+    #[test]
+    fn a_conversion_keeps_numbers_names_and_types() {
+        let folder = std::env::temp_dir().join(format!("rwkv-convert-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (from, to) in [("formats/v6.gguf", "v6.pth"), ("formats/v4.bin", "v4.safetensors")] {
+            let (from, to) = (golden(from), folder.join(to));
+            convert(&from, &to, &Conversion::default(), &AtomicBool::new(false)).unwrap();
+            let (old, new) = (Checkpoint::open(&from).unwrap(), Checkpoint::open(&to).unwrap());
+            assert!(old.names().eq(new.names()));
+            for name in old.names() {
+                assert_eq!(old.shape(name), new.shape(name), "{name}");
+                assert_eq!(old.values(name).unwrap(), new.values(name).unwrap(), "{name}");
+            }
+        }
+        let half = folder.join("half.pth");
+        let to_half = Conversion { dtype: Some(Dtype::F16), ..Conversion::default() };
+        let (from, go, stop) =
+            (golden("formats/v6.gguf"), AtomicBool::new(false), AtomicBool::new(true));
+        assert!(convert(&from, &half, &to_half, &stop).unwrap_err().is::<Interrupted>());
+        assert!(!half.exists());
+        convert(&from, &half, &to_half, &go).unwrap();
+        assert_eq!(Checkpoint::open(&half).unwrap().dtype("emb.weight"), Some(Dtype::F16));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
