@@ -1,12 +1,15 @@
 //! What can be said on the command line.
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
   rwkv                               open the prompt with a small demo model
   rwkv chat world.safetensors        talk to a model
   rwkv run study.rhai -- 3 fast      run a script; args(0, ..) is \"3\"
+  rwkv info model.pth                say what a file is
+  rwkv convert model.gguf model.pth  write it with the names of BlinkDL's files
   rwkv -e '1 + 2'                    evaluate one input and show its value
   echo '> hello' | rwkv              feed the prompt from a pipe
   rwkv help load_model               read the manual of a function\
@@ -58,6 +61,16 @@ pub enum Task {
         /// A checkpoint, or a demo such as demo:tales.
         model: Option<String>,
     },
+    /// Say what a checkpoint is, without reading its numbers.
+    Info {
+        /// A file of any kind, or a Hugging Face directory.
+        path: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a checkpoint anew as safetensors or .pth, with the names of BlinkDL's files.
+    Convert(Convert),
     /// Write rwkv.d.rhai, the definitions for editors, to stdout.
     Definitions,
     /// Read the manual: of a function, a type, a module or a topic.
@@ -82,6 +95,24 @@ pub struct Run {
     /// What args(i, default) reads in the script.
     #[arg(trailing_var_arg = true)]
     pub args: Vec<String>,
+}
+
+/// Arguments of `rwkv convert`.
+#[derive(Args, Debug)]
+pub struct Convert {
+    /// A checkpoint of any kind.
+    pub from: PathBuf,
+    /// The file to write; .pth is for PyTorch, every other ending is safetensors.
+    pub to: PathBuf,
+    /// The type of all numbers; without it every tensor keeps its own.
+    #[arg(long, value_parser = ["f32", "bf16", "f16"])]
+    pub dtype: Option<String>,
+    /// An adapter to add to the weights; may be given more than once.
+    #[arg(long, value_name = "FILE")]
+    pub lora: Vec<PathBuf>,
+    /// Strength of LoRA, which adds A / rank times its product; without it the adapter's own.
+    #[arg(long, value_name = "A", allow_negative_numbers = true)]
+    pub alpha: Option<f64>,
 }
 
 impl Run {

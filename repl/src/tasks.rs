@@ -1,6 +1,6 @@
 //! What `rwkv` does, task by task.
 
-use crate::arguments::{Arguments, Run, Settings, Task};
+use crate::arguments::{Arguments, Convert, Run, Settings, Task};
 use crate::editor::{read_lines, read_terminal};
 use crate::input::Mode;
 use crate::manual;
@@ -10,11 +10,12 @@ use crate::term::Screen;
 use crate::tty::Tty;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use rwkv_scripting::{Failure, FailureKind, Session};
+use rwkv_scripting::{Changes, Failure, FailureKind, Session, View, convert, describe};
 use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 /// The settings and the way out, which every task needs.
 struct Desk {
@@ -36,6 +37,8 @@ pub fn run(arguments: Arguments) -> i32 {
         (None, Some(code)) => desk.show(&code, Vec::new()),
         (None, None) => desk.prompt(None, false),
         (Some(Task::Chat { model }), None) => desk.prompt(model.as_deref(), true),
+        (Some(Task::Info { path, json }), None) => desk.result(describe(&path, json)),
+        (Some(Task::Convert(task)), None) => desk.convert(task),
         (Some(Task::Definitions), None) => desk.tell(Session::definitions),
         (Some(Task::Help { topic }), None) => {
             desk.tell(|session| explained(session, topic.as_deref(), out.canvas().width))
@@ -107,6 +110,33 @@ impl Desk {
             view.iter().for_each(|view| self.writer.view(view));
             0
         }))
+    }
+
+    fn convert(self, task: Convert) -> i32 {
+        let session = new_session(&self.settings, &self.writer, false, Vec::new(), here());
+        let work = watched(&session, &self.writer, &self.tty);
+        let _busy = work.start();
+        let changes = Changes { dtype: task.dtype, lora: task.lora, alpha: task.alpha };
+        let done = convert(&task.from, &task.to, &changes, &session.interrupt());
+        if session.interrupt().load(Ordering::Relaxed) {
+            self.writer.note("interrupted; nothing was written");
+            return 130;
+        }
+        self.result(done.and_then(|()| describe(&task.to, false)))
+    }
+
+    /// What there is to see, or why there is nothing.
+    fn result(self, view: Result<View, String>) -> i32 {
+        match view {
+            Ok(view) => {
+                self.writer.view(&view);
+                0
+            }
+            Err(sentence) => {
+                self.writer.note(&format!("error: {sentence}"));
+                1
+            }
+        }
     }
 
     fn tell(self, text: impl FnOnce(&Session) -> String) -> i32 {

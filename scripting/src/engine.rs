@@ -2,7 +2,9 @@
 
 use crate::host::{Fallible, Host};
 use crate::imports::Imports;
-use crate::{Output, chat, data, facts, files, generate, ieee, layer, lists, measure, model};
+use crate::{
+    Output, chat, checkpoints, data, facts, files, generate, ieee, layer, lists, measure, model,
+};
 use crate::{numbers, output, plot, state, system, tensor, text, tokens, train};
 use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Position};
 use std::rc::Rc;
@@ -72,6 +74,7 @@ fn register(engine: &mut Engine) {
         .register_global_module(files::module().into())
         .register_global_module(system::module().into())
         .register_global_module(model::module().into())
+        .register_global_module(checkpoints::module().into())
         .register_global_module(facts::module().into())
         .register_global_module(output::module().into())
         .register_global_module(tokens::module().into())

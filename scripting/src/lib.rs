@@ -9,6 +9,7 @@
 
 mod charts;
 mod chat;
+mod checkpoints;
 mod complete;
 mod data;
 mod diagnose;
@@ -47,6 +48,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use checkpoints::{Changes, convert, describe};
 pub use editing::Colour;
 pub use engine::STACK;
 pub use error::{Failure, FailureKind, Place};

@@ -9,14 +9,13 @@ use crate::tokens::{Tokens, ids_of};
 use crate::{Output, Table, View};
 use rhai::plugin::*;
 use rhai::{Map, Module};
-use rwkv_engine::checkpoint::Dtype;
 use rwkv_engine::device::{self, Place};
+use rwkv_engine::info::{amount, trained_context};
 use rwkv_engine::model::Model as Engine;
 use rwkv_engine::rwkv::{Sizes, Version};
 use rwkv_engine::state::State as Memory;
 use rwkv_engine::tokenizer::Tokenizer;
 use std::cell::{Ref, RefCell};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// A model; all copies are the same one, so that training is seen everywhere.
@@ -24,7 +23,8 @@ use std::rc::Rc;
 pub struct Model(pub Rc<RefCell<Engine>>);
 
 impl Model {
-    fn new(host: &Host, model: Engine) -> Self {
+    /// A model for scripts; its notes are said.
+    pub fn new(host: &Host, model: Engine) -> Self {
         model.notes.iter().for_each(|note| host.say(Output::Note(note)));
         Self(Rc::new(RefCell::new(model)))
     }
@@ -85,23 +85,10 @@ impl Model {
 }
 
 /// The device of this name; says why if it is another one.
-fn place(host: &Host, name: &str) -> Fallible<Place> {
+pub fn place(host: &Host, name: &str) -> Fallible<Place> {
     let place = device::choose(name).map_err(engine_failure)?;
     place.note.iter().for_each(|note| host.say(Output::Note(note)));
     Ok(place)
-}
-
-fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
-    let mut options = OptionMap::new("load_model", options);
-    let device = options.text("device", &host.options.device)?;
-    let tokenizer = options.text("tokenizer", "")?;
-    options.finish()?;
-    let place = place(host, &device)?;
-    let beside = host.readable(path);
-    let name = if beside.is_file() { beside.to_string_lossy() } else { path.into() };
-    let tokenizer: Option<PathBuf> = (!tokenizer.is_empty()).then(|| host.readable(&tokenizer));
-    let model = Engine::load(&name, tokenizer.as_deref(), &place).map_err(engine_failure)?;
-    Ok(Model::new(host, model))
 }
 
 /// Widths of the thin matrices, see [`Sizes`]; zeros ask for the official rule.
@@ -144,31 +131,6 @@ pub fn module() -> Module {
 mod functions {
     /// A language model with its tokenizer.
     pub type Model = super::Model;
-
-    /// Loads a model: `toy:rwkv4` and `toy:rwkv7` (random), `demo:tales` (trained), or a `.pth` or
-    /// `.safetensors` file; the version is told by the names in the file.
-    ///
-    /// ```
-    /// let model = load_model("toy:rwkv4");
-    /// print(model);
-    /// ```
-    #[rhai_fn(return_raw, volatile)]
-    pub fn load_model(context: NativeCallContext, path: &str) -> Fallible<Model> {
-        load(&Host::of(&context), path, Map::new())
-    }
-
-    /// Loads a model with options.
-    ///
-    /// - `device` where it runs: `cpu`, `ndarray`, `cuda:0`, `auto`
-    /// - `tokenizer` path of a `tokenizer.json` or a `rwkv_vocab` file
-    ///
-    /// ```
-    /// let model = load_model("toy:rwkv7", #{ device: "cpu" });
-    /// ```
-    #[rhai_fn(name = "load_model", return_raw, volatile)]
-    pub fn load_options(context: NativeCallContext, path: &str, options: Map) -> Fallible<Model> {
-        load(&Host::of(&context), path, options)
-    }
 
     /// A new model with the official starting values, to be trained.
     ///
@@ -326,6 +288,7 @@ mod functions {
     #[rhai_fn(pure)]
     pub fn summary(this: &mut Model) -> View {
         let model = this.engine();
+        let context = trained_context(&model.name).map(|n| format!("{n} tokens"));
         let rows = [
             ("name", model.name.clone()),
             ("version", model.rwkv.version().to_string()),
@@ -333,46 +296,16 @@ mod functions {
             ("channels", model.n_embd().to_string()),
             ("heads", format!("{} x {}", model.n_head(), model.head_size())),
             ("vocabulary", model.vocab_size().to_string()),
-            ("parameters", model.n_params().to_string()),
             ("tokenizer", model.tokenizer.name().to_string()),
+            ("trained context", context.unwrap_or_else(|| "unknown".to_string())),
+            ("parameters", model.n_params().to_string()),
+            ("type on disk", model.dtype.to_string()),
             ("device", model.place.name.clone()),
-            ("state bytes", model.state().bytes().to_string()),
+            ("state", amount(model.state().bytes())),
+            ("memory", amount(4 * model.n_params() + model.state().bytes())),
         ];
         let rows = rows.into_iter().map(|(key, value)| vec![key.to_string(), value]).collect();
         View::Table(Table::new(&["property", "value"], rows))
-    }
-
-    /// Writes the weights as safetensors in single precision, with the names of BlinkDL's files.
-    ///
-    /// ```
-    /// load_model("toy:rwkv4").save(temp_path("toy.safetensors"));
-    /// assert(load_model(temp_path("toy.safetensors")).n_layer == 2);
-    /// ```
-    #[rhai_fn(name = "save", return_raw, pure, volatile)]
-    pub fn save_model(context: NativeCallContext, this: &mut Model, path: &str) -> Fallible<()> {
-        save_as(context, this, path, "f32")
-    }
-
-    /// Writes the weights as `f32`, `bf16` or `f16`.
-    ///
-    /// ```
-    /// load_model("toy:rwkv7").save(temp_path("toy.safetensors"), "bf16");
-    /// assert(load_model(temp_path("toy.safetensors")).dtype == "bf16");
-    /// ```
-    #[rhai_fn(name = "save", return_raw, pure, volatile)]
-    pub fn save_as(
-        context: NativeCallContext,
-        this: &mut Model,
-        path: &str,
-        dtype: &str,
-    ) -> Fallible<()> {
-        let kinds = [Dtype::F32, Dtype::BF16, Dtype::F16];
-        let kind = kinds.into_iter().find(|kind| kind.to_string() == dtype);
-        let kind = kind.ok_or_else(|| {
-            fail(format!("weights cannot be saved as {dtype}; choose f32, bf16 or f16"))
-        })?;
-        let file = Host::of(&context).writable(path)?;
-        this.engine().save(Path::new(&file), kind).map_err(engine_failure)
     }
 
     /// What cuts text into this model's tokens.

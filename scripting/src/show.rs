@@ -1,5 +1,6 @@
 //! From values of a script to views.
 
+use crate::checkpoints::FileInfo;
 use crate::generate::Generation;
 use crate::host::harmless;
 use crate::state::State;
@@ -17,6 +18,9 @@ pub fn view_of(engine: &Engine, value: &Dynamic) -> View {
     }
     if let Some(state) = value.read_lock::<State>() {
         return state.view();
+    }
+    if let Some(info) = value.read_lock::<FileInfo>() {
+        return info.view();
     }
     if let Some(made) = value.read_lock::<Generation>() {
         return made.view();

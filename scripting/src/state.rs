@@ -9,7 +9,8 @@ use crate::{Table, View};
 use rhai::plugin::*;
 use rhai::{FLOAT, INT, Map, Module};
 use rwkv_engine::model::Model as Engine;
-use rwkv_engine::state::{Origin, State as Memory};
+use rwkv_engine::rwkv::Version;
+use rwkv_engine::state::{Export, Origin, State as Memory};
 use rwkv_engine::tensor::Array;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -335,7 +336,32 @@ mod functions {
         this.state.save(&file, &this.origin()).map_err(engine_failure)
     }
 
-    /// Reads a state file and checks that `model` wrote it.
+    /// Writes the state for another program: `time_state` (a tuned initial state: only the
+    /// matrices, `.pth` or web-rwkv's `.st`), `pip` (the list that pip `rwkv` takes, `.pth`) or
+    /// `rwkv.cpp` (numbers without a header). `load_state` reads them all.
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv7");
+    /// model.forward_gpt("Hi").state.save(temp_path("hi.pth"), "pip");
+    /// let back = load_state(temp_path("hi.pth"), model);
+    /// ```
+    #[rhai_fn(name = "save", return_raw, pure, volatile)]
+    pub fn save_for(
+        context: NativeCallContext,
+        this: &mut State,
+        path: &str,
+        program: &str,
+    ) -> Fallible<()> {
+        let program = Export::named(program).map_err(engine_failure)?;
+        let version = Version::named(&this.origin().version)
+            .ok_or_else(|| fail("save: it is not known which version this state is of"))?;
+        let file = Host::of(&context).writable(path)?;
+        this.state.export(&file, program, version).map_err(engine_failure)
+    }
+
+    /// Reads a state file: our own, checked to be of `model`; a tuned initial state
+    /// (`time_state`); or what pip `rwkv`, RWKV-v4neo, `transformers`, web-rwkv or rwkv.cpp
+    /// saved, of which only the shape can be checked.
     ///
     /// ```
     /// let model = load_model("toy:rwkv4");
