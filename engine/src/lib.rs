@@ -19,6 +19,8 @@ pub mod sample;
 pub mod state;
 pub mod stop;
 pub mod tensor;
+#[cfg(test)]
+mod tests;
 pub mod tokenizer;
 pub mod train;
 pub mod weights;

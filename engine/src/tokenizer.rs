@@ -42,13 +42,18 @@ impl Tokenizer {
         let place = path.display();
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the tokenizer {place} as text"))?;
+        Self::parse(&text, &place.to_string())
+    }
+
+    /// Reads the text of a vocabulary file; `place` is what errors call it.
+    fn parse(text: &str, place: &str) -> Result<Self> {
         if text.trim_start().starts_with('{') {
-            let json = Json::parse(&text).with_context(|| {
+            let json = Json::parse(text).with_context(|| {
                 format!("{place} is not a tokenizer.json of the Hugging Face `tokenizers` library")
             })?;
             return Ok(Self::Json(Arc::new(json)));
         }
-        let world = World::parse(&text).with_context(|| {
+        let world = World::parse(text).with_context(|| {
             format!("{place} is neither a tokenizer.json nor a rwkv_vocab text file")
         })?;
         Ok(Self::World(Arc::new(world)))

@@ -7,6 +7,7 @@ use crate::checkpoint::{Entry, write_bytes, write_list};
 use crate::device::choose;
 use crate::model::{Loading, Model};
 use crate::rwkv::Version;
+use crate::tests::fuzz;
 
 /// A model, its state after some text, and a folder to write into.
 fn read(name: &str, test: &str) -> (Model, State, PathBuf) {
@@ -192,4 +193,25 @@ fn what_is_exported_is_read_again() {
     }
     let error = Export::named("llama.cpp").unwrap_err().to_string();
     assert!(error.contains("time_state, pip, rwkv.cpp"), "{error}");
+}
+
+#[test]
+fn fuzz_states_of_every_origin() {
+    let (model, state, folder) = read("toy:rwkv4", "fuzz");
+    let version = model.rwkv.version();
+    let ours = folder.join("ours.safetensors");
+    state.save(&ours, &model.origin()).unwrap();
+    let [pip, flat] = [("pip", "pip.pth"), ("rwkv.cpp", "flat.bin")].map(|(program, file)| {
+        state.export(&folder.join(file), Export::named(program).unwrap(), version).unwrap();
+        folder.join(file)
+    });
+    let damaged = folder.join("damaged");
+    for path in [ours, pip, flat] {
+        let seed = std::fs::read(&path).unwrap();
+        fuzz(&path.file_name().unwrap().to_string_lossy(), &seed, |bytes| {
+            std::fs::write(&damaged, bytes).unwrap();
+            model.load_state(&damaged).is_ok()
+        });
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,5 +1,7 @@
 //! Tokenizers of the Hugging Face library, as RWKV-4 and the MIDI models use them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use anyhow::{Result, anyhow};
 use tokenizers::DecoderWrapper;
 
@@ -13,7 +15,9 @@ pub struct Json {
 impl Json {
     /// Reads the content of a `tokenizer.json`.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let tokenizer: tokenizers::Tokenizer = text.parse().map_err(|e| anyhow!("{e}"))?;
+        let _: serde_json::Value = serde_json::from_str(text)?;
+        let tokenizer = contained(|| text.parse::<tokenizers::Tokenizer>())?;
+        let tokenizer = tokenizer.map_err(|e| anyhow!("{e}"))?;
         let byte_level = match tokenizer.get_decoder() {
             Some(DecoderWrapper::ByteLevel(_)) => true,
             Some(DecoderWrapper::Sequence(all)) => {
@@ -31,7 +35,7 @@ impl Json {
 
     /// Cuts text into ids, without the special tokens that some files add around it.
     pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode_fast(text, false);
+        let encoding = contained(|| self.tokenizer.encode_fast(text, false))?;
         let encoding = encoding.map_err(|e| {
             anyhow!("the tokenizer.json cannot encode this text ({e}); try another tokenizer")
         })?;
@@ -41,7 +45,8 @@ impl Json {
     /// The text of the tokens; special tokens and unknown ids have none.
     pub(super) fn decode(&self, tokens: &[u32]) -> String {
         // It fails only on a broken `decoder` section; then there is no text to show.
-        self.tokenizer.decode(tokens, true).unwrap_or_default()
+        let text = contained(|| self.tokenizer.decode(tokens, true).unwrap_or_default());
+        text.unwrap_or_default()
     }
 
     /// The bytes of one token by itself.
@@ -56,6 +61,12 @@ impl Json {
         let bytes: Option<Vec<u8>> = spelling.chars().map(byte_spelled).collect();
         bytes.unwrap_or_else(|| text.into_bytes())
     }
+}
+
+/// What the library does with a file that nobody checked; where it panics there is an error.
+fn contained<T>(work: impl FnOnce() -> T) -> Result<T> {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    outcome.map_err(|_| anyhow!("the parts of the tokenizer.json contradict each other"))
 }
 
 /// The byte a character stands for in GPT-2's alphabet: printable Latin-1 is itself, the other

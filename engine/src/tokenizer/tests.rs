@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Tokenizer;
+use crate::tests::fuzz;
 
 /// Chosen rows of `shared/fixtures/lm/tokenizer/world.jsonl`, made with the PyPI package `rwkv`.
 const GOLDEN: &str =
@@ -220,4 +221,28 @@ fn the_vocabulary_of_a_gguf_is_read() {
     assert_eq!(Tokenizer::from_gguf(&all).unwrap().size(), world.size());
     let bad = Tokenizer::from_gguf(&["<s>", "\\q"].map(str::to_string)).unwrap_err();
     assert!(bad.to_string().contains("token 1, `\\q`"), "{bad}");
+}
+
+/// Opening a damaged vocabulary, and using it if it opens.
+fn survives(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(tokenizer) = Tokenizer::parse(&text, "it") else { return false };
+    let tokens = tokenizer.encode("a日  <end> it's\n").unwrap_or_default();
+    let mut decoder = tokenizer.decoder();
+    tokens.iter().chain(&[0, 7, u32::MAX]).for_each(|token| drop(decoder.push(*token)));
+    decoder.finish();
+    true
+}
+
+#[test]
+fn fuzz_vocabularies() {
+    fuzz("tokenizer.json", BYTE_LEVEL.as_bytes(), survives);
+    let listed = "1 'a' 1\n2 b'\\xe6\\x97' 2\n3 '\\n\\n' 2\n7 \"it's\" 4\n9 '\\u65e5' 3\n";
+    fuzz("rwkv_vocab", listed.as_bytes(), survives);
+    let spelled = "<s>|\\x00|a|\\n\\n|it's|\\xe6\\x97|[PAD6]";
+    fuzz("tokens of a GGUF", spelled.as_bytes(), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let tokens: Vec<String> = text.split('|').map(str::to_string).collect();
+        Tokenizer::from_gguf(&tokens).is_ok()
+    });
 }
