@@ -1,6 +1,7 @@
 //! Tests of the whole, in one program, so that Burn is linked once.
 
 mod contract;
+mod interop;
 mod repl;
 mod scripts;
 mod tidy;
