@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rwkv_engine::checkpoint::{self, Checkpoint, Dtype};
 use rwkv_engine::rwkv::{Parameter, Rwkv};
@@ -28,7 +29,10 @@ fn goldens() -> impl Iterator<Item = Golden> {
 
 impl Golden {
     fn open(version: &'static str) -> Self {
-        let device = Device::flex();
+        Self::on(version, Device::flex())
+    }
+
+    fn on(version: &'static str, device: Device) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
         let file = Checkpoint::open(&folder.join(format!("{version}.safetensors"))).unwrap();
         let model = Rwkv::load(&Weights::new(Source::Checkpoint(&file), &device)).unwrap();
@@ -261,6 +265,33 @@ fn loss_and_gradients_equal_the_reference() {
             worst = worst.max(share);
         }
         println!("{version}: loss within {l:e}, gradients within {worst:e} of their largest");
+    }
+}
+
+/// The gradient of the mean cross-entropy for the matrices of the state that a text starts from.
+fn state_gradients(model: &Rwkv, tokens: &[i64], mut state: State) -> Vec<Vec<f32>> {
+    let follow = |layer: &mut LayerState| {
+        layer.wkv = layer.wkv.clone().require_grad();
+        layer.wkv.clone()
+    };
+    let first: Vec<_> = state.layers.iter_mut().map(follow).collect();
+    let device = first[0].device();
+    let logits = model.forward(ids(&[&tokens[..tokens.len() - 1]], &device), &mut state);
+    let targets: Tensor<3, Int> = ids(&[&tokens[1..]], &device).unsqueeze_dim(2);
+    let gradients = (-log_softmax(logits, 2).gather(2, targets).mean()).backward();
+    first.iter().map(|wkv| numbers(wkv.grad(&gradients).unwrap())).collect()
+}
+
+#[test]
+fn gradients_of_the_first_state_equal_the_reference() {
+    for golden in VERSIONS.map(|version| Golden::on(version, Device::flex().autodiff())) {
+        let found = state_gradients(&golden.model, &golden.tokens(), golden.state("init"));
+        for (layer, found) in found.iter().enumerate() {
+            let expected = golden.values(&format!("init_grad.{layer}.wkv"));
+            let share = far(found, &expected) / largest(&expected);
+            println!("{}, layer {layer}: within {share:e} of the largest", golden.version);
+            assert!(share < 1e-3, "{}, layer {layer}: {share:e}", golden.version);
+        }
     }
 }
 

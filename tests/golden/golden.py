@@ -137,12 +137,20 @@ def write(version, model, seed):
     def loss(p):
         return cross_entropy(model.forward(p, TOKENS[:-1], model.fresh(p)), TOKENS[1:])
 
+    def continued_loss(matrices):
+        started = [{**layer, "wkv": wkv} for layer, wkv in zip(initial, matrices.values())]
+        return cross_entropy(model.forward(parameters, TOKENS[:-1], started), TOKENS[1:])
+
+    matrices = {f"{i}.wkv": layer["wkv"] for i, layer in enumerate(initial)}
+    of_state = gradient(continued_loss, matrices)
+
     exact = {
         "golden.logits": logits,
         "golden.loss": np.array(loss(parameters)),
         "golden.init_logits": init_logits,
         **final,
         **named("golden.init", initial),
+        **{f"golden.init_grad.{name}": g for name, g in of_state.items()},
         **{f"golden.grad.{name}": g for name, g in gradient(loss, parameters).items()},
     }
     ids = {"golden.tokens": TOKENS, "golden.greedy": following}
