@@ -199,7 +199,10 @@ fn sizes(file: &Checkpoint, name: &str, parameters: usize) -> Option<ModelSizes>
         dim_ffn: *shape("blocks.0.ffn.key.weight")?.first()?,
         vocab_size,
         ranks: ranks(file, n_layer),
-        tokenizer: expected_tokenizer(vocab_size).to_string(),
+        tokenizer: match file.vocabulary() {
+            Some(tokens) => format!("in the file, {} tokens", tokens.len()),
+            None => expected_tokenizer(vocab_size).to_string(),
+        },
         ctx_len: trained_context(name),
         state_bytes: 4 * state,
         memory_bytes: 4 * (parameters + state),

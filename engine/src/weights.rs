@@ -188,7 +188,8 @@ impl<'a> Weights<'a> {
         })
     }
 
-    fn origin(&self) -> &str {
+    /// What to call the source in errors.
+    pub fn origin(&self) -> &str {
         match self.source {
             Source::Checkpoint(file) => file.source(),
             Source::Made(_) => "the new model",

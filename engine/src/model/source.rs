@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::{Loading, Model, toy, vocabulary};
 use crate::adapter::Adapter;
@@ -34,12 +34,12 @@ pub(super) fn load(name: &str, loading: &Loading, place: &Place) -> Result<Model
         ensure!(loading.lora.is_empty(), "{name} is made, not loaded; save it to add an adapter.");
         let named = toy::weights(version)?;
         let rwkv = Rwkv::load(&Weights::new(Source::Made(&named), &place.device))?;
-        let tokenizer = match &loading.tokenizer {
-            Some(path) => Tokenizer::open(path)?,
-            None => Tokenizer::bytes(),
+        let (tokenizer, doubt) = match &loading.tokenizer {
+            Some(path) => vocabulary::given(path, rwkv.dims()[0])?,
+            None => (Tokenizer::bytes(), None),
         };
-        let made = Model::new(name.to_string(), rwkv, tokenizer, place, Dtype::F32, Vec::new());
-        return started(made, loading);
+        let (name, notes) = (name.to_string(), doubt.into_iter().collect());
+        return started(Model::new(name, rwkv, tokenizer, place, Dtype::F32, notes), loading);
     }
     if name == "demo:tales" {
         return open(name, Path::new(""), &Checkpoint::from_bytes(name, TALES)?, loading, place);
@@ -67,8 +67,7 @@ fn open(
     let adapters = adapters.collect::<Result<Vec<_>>>()?;
     adapters.iter().try_for_each(|adapter| adapter.fits(file))?;
     let weights = Weights::new(Source::Checkpoint(file), &place.device).adapted(&adapters);
-    let rwkv =
-        Rwkv::load(&weights).with_context(|| format!("{} cannot be loaded", file.source()))?;
+    let rwkv = Rwkv::load(&weights)?;
     let given = loading.tokenizer.as_deref();
     let (tokenizer, doubt) = vocabulary::choose(given, path, file, rwkv.dims()[0])?;
     let mut notes: Vec<_> = doubt.into_iter().collect();

@@ -29,7 +29,7 @@ pub(super) fn choose(
     vocabulary: usize,
 ) -> Result<(Tokenizer, Option<String>)> {
     if let Some(path) = given {
-        return Ok(with_doubts(Tokenizer::open(path)?, vocabulary));
+        return self::given(path, vocabulary);
     }
     if let Some(tokens) = file.vocabulary() {
         let tokenizer = Tokenizer::from_gguf(tokens).with_context(|| {
@@ -44,6 +44,11 @@ pub(super) fn choose(
         }
         _ => Ok(by_size(vocabulary)),
     }
+}
+
+/// The tokenizer of a file that somebody named.
+pub(super) fn given(path: &Path, vocabulary: usize) -> Result<(Tokenizer, Option<String>)> {
+    Ok(with_doubts(Tokenizer::open(path)?, vocabulary))
 }
 
 fn beside(model: &Path) -> Option<PathBuf> {

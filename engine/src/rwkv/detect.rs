@@ -111,6 +111,9 @@ pub fn detect(weights: &Weights) -> Result<Version> {
             "these are tuned initial states without a model; load_state(PATH, model) reads them."
         );
     }
+    if names.iter().any(|n| n.contains(".lora_A") || n.contains(".lora.0")) && !has("emb.weight") {
+        bail!("this is an adapter without a model; load_model(MODEL, #{{ lora: PATH }}) adds it.");
+    }
     if let Some((_, what)) = REFUSED.iter().find(|(start, _)| has(start)) {
         bail!("this is {what}; this program reads RWKV-4, 4a, 5, 6, 7 and 7a.");
     }
@@ -185,6 +188,7 @@ mod tests {
             (&["blocks.0.att.time_maa_x", "blocks.0.att.time_maa_rkvw_w1"], "x060b"),
             (&["model.layers.0.self_attn.q_proj.weight", "lm_head.weight"], "transformer"),
             (&["blocks.0.att.time_state", "blocks.1.att.time_state"], "initial states"),
+            (&["blocks.0.att.key.lora_A", "blocks.0.att.key.lora_B"], "an adapter"),
             (&["conv1.weight", "conv2.weight"], "conv1.weight"),
         ] {
             let said = told(names, &[8]);

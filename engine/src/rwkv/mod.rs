@@ -12,7 +12,7 @@ pub mod v7a;
 pub use detect::{Version, detect};
 pub use fresh::{Fresh, Sizes};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Int, Tensor};
 
@@ -42,7 +42,8 @@ impl Rwkv {
     /// # Errors
     /// When the names speak of no version known here, and when a tensor is missing or misshapen.
     pub fn load(weights: &Weights) -> Result<Self> {
-        Ok(match detect(weights)? {
+        let version = detect(weights);
+        Ok(match version.with_context(|| format!("{} cannot be loaded", weights.origin()))? {
             Version::V4 => Self::V4(v4::Rwkv4::load(weights)?),
             Version::V4a => Self::V4a(v4a::Rwkv4a::load(weights)?),
             Version::V50 | Version::V51 | Version::V52 => Self::V5(v5::Rwkv5::load(weights)?),
