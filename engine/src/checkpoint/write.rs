@@ -162,12 +162,23 @@ fn header(entries: &[&Entry], metadata: &BTreeMap<String, String>) -> Result<Vec
 }
 
 pub(super) fn write_values(out: &mut impl Write, values: &[f32], dtype: Dtype) -> io::Result<()> {
-    values.iter().try_for_each(|value| match dtype {
-        Dtype::F16 => out.write_all(&f16::from_f32(*value).to_le_bytes()),
-        Dtype::BF16 => out.write_all(&bf16::from_f32(*value).to_le_bytes()),
-        _ => out.write_all(&value.to_le_bytes()),
+    // A call for every number would take longer than the disk.
+    let mut bytes = Vec::with_capacity(4 * BLOCK);
+    values.chunks(BLOCK).try_for_each(|block| {
+        bytes.clear();
+        match dtype {
+            Dtype::F16 => bytes.extend(block.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes())),
+            Dtype::BF16 => {
+                bytes.extend(block.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()))
+            }
+            _ => bytes.extend(block.iter().flat_map(|x| x.to_le_bytes())),
+        }
+        out.write_all(&bytes)
     })
 }
+
+/// Numbers that are turned into bytes at a time.
+const BLOCK: usize = 1 << 14;
 
 /// Lets `write` fill a new file next to `path`, then puts it in its place; on error it disappears.
 pub(super) fn write_beside(
