@@ -10,7 +10,7 @@ use rwkv_engine::rwkv::{Parameter, Rwkv};
 use rwkv_engine::state::{LayerState, Origin, State};
 use rwkv_engine::train::data::Batch;
 use rwkv_engine::train::{Cosine, Settings, Trainer};
-use rwkv_engine::weights::{Source, Weights};
+use rwkv_engine::weights::{Named, Source, Weights};
 
 const VERSIONS: [&str; 8] = ["v4", "v4a", "v5_0", "v5_1", "v5_2", "v6", "v7", "v7a"];
 
@@ -292,6 +292,62 @@ fn gradients_of_the_first_state_equal_the_reference() {
             println!("{}, layer {layer}: within {share:e} of the largest", golden.version);
             assert!(share < 1e-3, "{}, layer {layer}: {share:e}", golden.version);
         }
+    }
+}
+
+/// Tensors of time-mix with an axis of heads or channels, and whether that axis is the last one.
+const ATTENTION: [(&str, bool); 11] = [
+    ("receptance.weight", false),
+    ("key.weight", false),
+    ("value.weight", false),
+    ("gate.weight", false),
+    ("ln_x.weight", false),
+    ("ln_x.bias", false),
+    ("time_first", false),
+    ("time_faaaa", false),
+    ("time_decay", false),
+    ("time_decay_w2", true),
+    ("output.weight", true),
+];
+
+/// A tensor with only the first half along the axis that `last` chooses; the first of more than one
+/// is the other.
+fn half((shape, values): (Vec<usize>, Vec<f32>), last: bool) -> (Vec<usize>, Vec<f32>) {
+    let first = shape.iter().position(|&n| n > 1).unwrap_or(0);
+    let axis = if last { shape.len() - 1 } else { first };
+    let inner: usize = shape[axis..].iter().product();
+    let kept = values.chunks(inner).flat_map(|part| part[..inner / 2].to_vec()).collect();
+    let mut shape = shape;
+    shape[axis] /= 2;
+    (shape, kept)
+}
+
+#[test]
+fn time_mix_may_have_fewer_channels_than_the_rest() {
+    for golden in ["v4", "v5_0", "v5_1", "v5_2", "v6"].map(Golden::open) {
+        let parameters = golden.model.parameters().into_iter().map(named);
+        let (mut deaf, mut narrow) = (Named::new(), Named::new());
+        for (name, shape, mut values) in parameters {
+            let piece = name.split_once(".att.").map_or("", |(_, piece)| piece);
+            let found = ATTENTION.iter().find(|(known, _)| *known == piece);
+            let tensor = (shape.clone(), values.clone());
+            narrow.insert(
+                name.clone(),
+                found.map_or(tensor.clone(), |(_, last)| half(tensor, *last)),
+            );
+            if piece == "output.weight" {
+                // Nobody hears the second half of the channels.
+                values.chunks_mut(shape[1]).for_each(|row| row[shape[1] / 2..].fill(0.0));
+            }
+            deaf.insert(name, (shape, values));
+        }
+        let read = |named: &Named| {
+            let model = Rwkv::load(&Weights::new(Source::Made(named), &golden.device)).unwrap();
+            let mut state = model.state(1, &golden.device);
+            numbers(model.forward(ids(&[&golden.tokens()], &golden.device), &mut state))
+        };
+        let far = apart(&read(&narrow), &read(&deaf));
+        assert!(far < 1e-6, "{}: {far:e}", golden.version);
     }
 }
 

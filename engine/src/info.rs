@@ -186,11 +186,12 @@ fn sizes(file: &Checkpoint, name: &str, parameters: usize) -> Option<ModelSizes>
     let bonus = att("r_k").or_else(|| att("time_faaaa"));
     let heads = bonus.or_else(|| att("ln_x.weight").and_then(|_| att("time_decay")));
     let n_head = heads.and_then(|shape| shape.first().copied()).unwrap_or(1).max(1);
-    let head_size = n_embd / n_head;
+    let dim_att = att("key.weight").map_or(n_embd, |shape| shape[0]);
+    let head_size = dim_att / n_head;
     let tiny = file.names().filter(|name| name.ends_with("tiny_q.weight"));
     let tiny: usize = tiny.filter_map(|name| Some(shape(name)?.first()? * n_embd)).sum();
     let wkv = if att("ln_x.weight").is_some() { head_size } else { 3 };
-    let state = n_layer * (2 * n_embd + n_embd * wkv) + tiny;
+    let state = n_layer * (2 * n_embd + dim_att * wkv) + tiny;
     Some(ModelSizes {
         n_layer,
         n_embd,

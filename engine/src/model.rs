@@ -120,7 +120,7 @@ impl Model {
 
     /// Channels of a head; all of them in RWKV-4.
     pub fn head_size(&self) -> usize {
-        self.n_embd() / self.n_head()
+        self.empty.layers.first().map_or(0, |layer| layer.wkv.dims()[3])
     }
 
     /// Number of tokens there are logits for.

@@ -61,7 +61,7 @@ impl State {
     pub fn is_v4(&self) -> bool {
         self.layers.first().is_some_and(|layer| {
             let [_, heads, rows, columns] = layer.wkv.dims();
-            heads == 1 && rows == 3 && columns == layer.att_x.dims()[1]
+            heads == 1 && rows == 3 && columns != 3 // matrices are square
         })
     }
 
@@ -123,14 +123,15 @@ impl State {
             value.shape()
         );
         let [batch, c] = self.layers[layer].att_x.dims();
+        let [_, _, _, a] = self.layers[layer].wkv.dims();
         ensure!(batch == 1, "only the state of a single text can be edited, not of {batch}.");
         let row = self.row(name);
         let layer = &mut self.layers[layer];
         let data = |shape: &[usize]| TensorData::new(value.values(), shape.to_vec());
         let device = layer.wkv.device();
         if let Some(row) = row {
-            let value = Tensor::<4>::from_data(data(&[1, 1, 1, c]), &device);
-            let all = [0..1, 0..1, row..row + 1, 0..c];
+            let value = Tensor::<4>::from_data(data(&[1, 1, 1, a]), &device);
+            let all = [0..1, 0..1, row..row + 1, 0..a];
             layer.wkv = layer.wkv.clone().slice_assign(all, value);
             return Ok(());
         }

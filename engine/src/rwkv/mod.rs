@@ -169,7 +169,8 @@ impl ModuleVisitor for Names {
         let values = param.val();
         let name = self.path.join(".");
         // RWKV-5.0 and 5.1 have one decay and one bonus per head, on one axis.
-        let per_head = name.contains(".att.time_") && values.dims().last() == Some(&1);
+        let by_head = ["time_decay", "time_first", "time_faaaa"].iter().any(|n| name.ends_with(n));
+        let per_head = by_head && D == 2 && values.dims()[1] == 1;
         let axes = if per_head { D - 1 } else { D };
         self.found.push(Parameter {
             name,
@@ -193,14 +194,14 @@ fn shift(x: &Tensor<3>, last: &mut Tensor<2>) -> Tensor<3> {
     Tensor::cat(vec![first, x.clone().narrow(1, 0, tokens - 1)], 1)
 }
 
-/// Two thin matrices with something in between: `f(x·down)·up`, `[B, T, C] → [B, T, C]`.
+/// Two thin matrices with something in between: `f(x·down)·up`, `[B, T, C] → [B, T, A]`.
 fn low_rank(
     x: Tensor<3>,
     down: &Param<Tensor<2>>,
     f: fn(Tensor<2>) -> Tensor<2>,
     up: &Param<Tensor<2>>,
 ) -> Tensor<3> {
-    let [b, t, c] = x.dims();
+    let ([b, t, c], [_, a]) = (x.dims(), up.dims());
     // One tall matrix: the thin ones are read once, and their gradients are one product each.
-    f(x.reshape([b * t, c]).matmul(down.val())).matmul(up.val()).reshape([b, t, c])
+    f(x.reshape([b * t, c]).matmul(down.val())).matmul(up.val()).reshape([b, t, a])
 }

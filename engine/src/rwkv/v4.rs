@@ -39,7 +39,7 @@ pub(super) struct TimeMix {
     time_mix_k: Param<Tensor<3>>, // time_mix_*: [1, 1, C]
     time_mix_v: Param<Tensor<3>>,
     time_mix_r: Param<Tensor<3>>,
-    time_decay: Param<Tensor<1>>, // [C]
+    time_decay: Param<Tensor<1>>, // [A], the channels of time-mix, usually C
     time_first: Param<Tensor<1>>,
     receptance: Linear,
     key: Linear,
@@ -92,10 +92,10 @@ impl Block {
 
 impl TimeMix {
     pub(super) fn state(&self, batch: usize, device: &Device) -> LayerState {
-        let [c] = self.time_decay.dims();
-        let sums = Tensor::zeros([batch, 1, 2, c], device);
+        let ([a], [_, _, c]) = (self.time_decay.dims(), self.time_mix_k.dims());
+        let sums = Tensor::zeros([batch, 1, 2, a], device);
         // Below every exponent, but finite: -inf would make the first difference NaN.
-        let largest = Tensor::full([batch, 1, 1, c], -1e30, device);
+        let largest = Tensor::full([batch, 1, 1, a], -1e30, device);
         LayerState {
             att_x: Tensor::zeros([batch, c], device),
             ffn_x: Tensor::zeros([batch, c], device),
@@ -158,16 +158,17 @@ impl Block {
 
 impl TimeMix {
     pub(super) fn load(w: &Weights, c: usize) -> Result<Self> {
+        let [a] = w.dims("time_decay")?;
         Ok(Self {
             time_mix_k: w.param("time_mix_k", [1, 1, c])?,
             time_mix_v: w.param("time_mix_v", [1, 1, c])?,
             time_mix_r: w.param("time_mix_r", [1, 1, c])?,
-            time_decay: w.param("time_decay", [c])?,
-            time_first: w.param("time_first", [c])?,
-            receptance: w.linear("receptance", [c, c])?,
-            key: w.linear("key", [c, c])?,
-            value: w.linear("value", [c, c])?,
-            output: w.linear("output", [c, c])?,
+            time_decay: w.param("time_decay", [a])?,
+            time_first: w.param("time_first", [a])?,
+            receptance: w.linear("receptance", [a, c])?,
+            key: w.linear("key", [a, c])?,
+            value: w.linear("value", [a, c])?,
+            output: w.linear("output", [c, a])?,
         })
     }
 }

@@ -69,11 +69,11 @@ impl Rwkv5 {
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
         let [_, c] = self.dims();
         let layer = |block: &Block| {
-            let [h, _] = block.att.time_decay.dims();
+            let [h, n] = block.att.heads();
             LayerState {
                 att_x: Tensor::zeros([batch, c], device),
                 ffn_x: Tensor::zeros([batch, c], device),
-                wkv: Tensor::zeros([batch, h, c / h, c / h], device),
+                wkv: Tensor::zeros([batch, h, n, n], device),
                 tiny: None,
             }
         };
@@ -106,9 +106,8 @@ impl Block {
 
 impl TimeMix {
     fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
-        let [b, t, c] = x.dims();
-        let [h, _] = self.time_decay.dims();
-        let n = c / h;
+        let [b, t, _] = x.dims();
+        let [h, n] = self.heads();
         let heads = |x: Tensor<3>| x.reshape([b, t, h, n]);
 
         let before = shift(&x, &mut state.att_x);
@@ -123,11 +122,17 @@ impl TimeMix {
         let u = self.bonus().expand([h, n]);
 
         let y = wkv6(r, d, k, v, u, &mut state.wkv);
-        let y = self.ln_x.forward(y.reshape([b * t, c])).reshape([b, t, c]);
+        let y = self.ln_x.forward(y.reshape([b * t, h * n])).reshape([b, t, h * n]);
         match (&self.gate, &self.time_mix_g) {
             (Some(gate), Some(mix)) => self.output.forward(y * silu(gate.forward(blend(mix)))),
             _ => self.output.forward(y),
         }
+    }
+
+    /// Number of heads and channels of a head; together they are usually the C of the model.
+    fn heads(&self) -> [usize; 2] {
+        let [h, _] = self.time_decay.dims();
+        [h, self.ln_x.num_channels / h]
     }
 
     fn bonus(&self) -> Tensor<2> {
@@ -173,8 +178,9 @@ impl TimeMix {
             [h, n, ..] if n > 1 => (h, n),
             _ => (shape.iter().product(), 1),
         };
-        let fits = h > 0 && c.is_multiple_of(h) && (channels == 1 || h * channels == c);
-        ensure!(fits, "`time_decay` of shape {shape:?} does not fit {c} channels.");
+        let [a, _] = w.at("key").dims("weight")?;
+        let fits = h > 0 && a.is_multiple_of(h) && (channels == 1 || h * channels == a);
+        ensure!(fits, "`time_decay` of shape {shape:?} does not fit {a} channels.");
         let (first, gated) = (w.has("time_first"), w.has("gate.weight"));
         let bonus = |name: &str| w.param(name, [h, channels]);
         Ok(Self {
@@ -185,12 +191,12 @@ impl TimeMix {
             time_decay: w.param("time_decay", [h, channels])?,
             time_first: first.then(|| bonus("time_first")).transpose()?,
             time_faaaa: (!first).then(|| bonus("time_faaaa")).transpose()?,
-            receptance: w.linear("receptance", [c, c])?,
-            key: w.linear("key", [c, c])?,
-            value: w.linear("value", [c, c])?,
-            gate: gated.then(|| w.linear("gate", [c, c])).transpose()?,
-            output: w.linear("output", [c, c])?,
-            ln_x: w.head_norm("ln_x", h, c)?,
+            receptance: w.linear("receptance", [a, c])?,
+            key: w.linear("key", [a, c])?,
+            value: w.linear("value", [a, c])?,
+            gate: gated.then(|| w.linear("gate", [a, c])).transpose()?,
+            output: w.linear("output", [c, a])?,
+            ln_x: w.head_norm("ln_x", h, a)?,
         })
     }
 }

@@ -80,11 +80,12 @@ impl Rwkv6 {
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
+        let [_, c] = self.dims();
         let layer = |block: &Block| {
             let [h, n] = block.att.time_faaaa.dims();
             LayerState {
-                att_x: Tensor::zeros([batch, h * n], device),
-                ffn_x: Tensor::zeros([batch, h * n], device),
+                att_x: Tensor::zeros([batch, c], device),
+                ffn_x: Tensor::zeros([batch, c], device),
                 wkv: Tensor::zeros([batch, h, n, n], device),
                 tiny: None,
             }
@@ -137,7 +138,7 @@ impl TimeMix {
         let g = silu(self.gate.forward(blend(4, &self.time_maa_g)));
 
         let y = wkv6(r, d, k, v, self.time_faaaa.val(), &mut state.wkv);
-        let y = self.ln_x.forward(y.reshape([b * t, c])).reshape([b, t, c]);
+        let y = self.ln_x.forward(y.reshape([b * t, h * n])).reshape([b, t, h * n]);
         self.output.forward(y * g)
     }
 }
@@ -182,7 +183,7 @@ impl Block {
 impl TimeMix {
     fn load(w: &Weights, c: usize) -> Result<Self> {
         let [h, n] = w.dims("time_faaaa")?;
-        ensure!(h * n == c, "{h} heads of {n} channels do not make {c} channels.");
+        let a = h * n; // the channels of time-mix, usually C
         let [five, thin, _] = w.dims("time_maa_w2")?;
         ensure!(five == 5, "`time_maa_w2` holds {five} matrices, not one for each of w k v r g.");
         let decay = w.dims::<2>("time_decay_w1")?[1];
@@ -196,16 +197,16 @@ impl TimeMix {
             time_maa_g: vector("time_maa_g")?,
             time_maa_w1: w.param("time_maa_w1", [c, 5 * thin])?,
             time_maa_w2: w.param("time_maa_w2", [5, thin, c])?,
-            time_decay: vector("time_decay")?,
+            time_decay: w.param("time_decay", [1, 1, a])?,
             time_decay_w1: w.param("time_decay_w1", [c, decay])?,
-            time_decay_w2: w.param("time_decay_w2", [decay, c])?,
+            time_decay_w2: w.param("time_decay_w2", [decay, a])?,
             time_faaaa: w.param("time_faaaa", [h, n])?,
-            receptance: w.linear("receptance", [c, c])?,
-            key: w.linear("key", [c, c])?,
-            value: w.linear("value", [c, c])?,
-            gate: w.linear("gate", [c, c])?,
-            output: w.linear("output", [c, c])?,
-            ln_x: w.head_norm("ln_x", h, c)?,
+            receptance: w.linear("receptance", [a, c])?,
+            key: w.linear("key", [a, c])?,
+            value: w.linear("value", [a, c])?,
+            gate: w.linear("gate", [a, c])?,
+            output: w.linear("output", [c, a])?,
+            ln_x: w.head_norm("ln_x", h, a)?,
         })
     }
 }

@@ -350,7 +350,7 @@ impl State {
             let channels = vec![att_x.len()];
             tensors.push((channels.clone(), att_x));
             if self.is_v4() {
-                tensors.extend(wkv.chunks(c).map(|row| (channels.clone(), row.to_vec())));
+                tensors.extend(wkv.chunks(c).map(|row| (vec![c], row.to_vec())));
             } else {
                 tensors.push((vec![h, rows, c], wkv));
             }
