@@ -169,7 +169,7 @@ pub(super) fn write_values(out: &mut impl Write, values: &[f32], dtype: Dtype) -
         match dtype {
             Dtype::F16 => bytes.extend(block.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes())),
             Dtype::BF16 => {
-                bytes.extend(block.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()))
+                bytes.extend(block.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()));
             }
             _ => bytes.extend(block.iter().flat_map(|x| x.to_le_bytes())),
         }
