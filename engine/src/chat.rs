@@ -1,43 +1,40 @@
 //! Talking in turns. Every turn keeps the state it started from, so that going back costs nothing
-//! and nothing is read twice.
+//! and nothing is read twice, except answers that later turns shall see otherwise than they came:
+//! thoughts are forgotten by reading the answer once more without them.
+
+mod fill;
+mod format;
+mod reading;
+mod template;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
+
+pub use fill::{FLOWER, fill_prompt};
+pub use format::{FORMATS, Format};
+pub use reading::encode;
+pub use template::{Answer, Effort, Question, Template, Think, clean};
 
 use crate::generate::{Finish, Generation, Options, Piece, generate};
 use crate::model::Model;
 use crate::state::State;
-
-/// How the two speakers are written (RWKV World and G1: `User: …\n\nAssistant:`).
-#[derive(Clone, Debug)]
-pub struct Template {
-    /// Name before what is asked.
-    pub user: String,
-    /// Name before what is answered.
-    pub assistant: String,
-    /// Said once before the first turn.
-    pub system: Option<String>,
-}
-
-impl Default for Template {
-    fn default() -> Self {
-        Self { user: "User".into(), assistant: "Assistant".into(), system: None }
-    }
-}
+use reading::{Half, prefixed};
 
 /// One question and its answer.
 #[derive(Clone, Debug)]
 pub struct Turn {
     /// What was asked.
-    pub user: String,
+    pub question: Question,
     /// What was answered.
-    pub reply: String,
+    pub answer: Answer,
     /// The memory before the question.
     pub before: State,
     /// The memory after the answer.
     pub state: State,
-    /// Whether the blank line that ends an answer has still to be read.
+    /// Whether the gap before the question had still to be read.
     open: bool,
 }
 
@@ -46,22 +43,24 @@ pub struct Turn {
 pub struct Chat {
     /// How turns are written.
     pub template: Template,
-    /// How answers are generated; `stop` ends a turn.
+    /// How answers are generated; without `stop` texts those of the template end a turn.
     pub options: Options,
     /// What is remembered now; may be replaced, by an edited state for example.
     pub state: State,
     turns: Vec<Turn>,
     start: State,
+    /// Whether the gap that ends an answer has still to be read.
     open: bool,
 }
 
-/// What stands between turns.
-const GAP: &str = "\n\n";
-
 impl Chat {
     /// A conversation that starts from `state`.
-    pub fn new(state: State, template: Template, options: Options) -> Self {
-        Self { template, options, start: state.clone(), state, turns: Vec::new(), open: false }
+    ///
+    /// # Errors
+    /// When the format cannot do what the template asks of it.
+    pub fn new(state: State, template: Template, options: Options) -> Result<Self> {
+        template.check()?;
+        Ok(Self { template, options, start: state.clone(), state, turns: vec![], open: false })
     }
 
     /// All turns so far.
@@ -71,32 +70,58 @@ impl Chat {
 
     /// Asks and waits for the answer; `each` sees it as it comes.
     ///
+    /// The text of the generation begins with the words that were put into the model's mouth, such
+    /// as `<think`; its state has read the thoughts, that of the conversation has not.
+    ///
     /// # Errors
-    /// As [`generate`]; the conversation is then as it was before.
+    /// As [`generate`], and for a question the format has no place for; the conversation is then as
+    /// it was before.
     pub fn say(
         &mut self,
         model: &Model,
-        text: &str,
+        question: &Question,
         interrupt: &AtomicBool,
         each: impl FnMut(&Piece) -> Result<bool>,
     ) -> Result<Generation> {
-        let text = tidy(text);
-        ensure!(!text.is_empty(), "there is nothing to say; write something first.");
-        let prompt = model.tokenizer.encode(&self.prompt(&text))?;
-        let seed = self.options.seed.wrapping_add(self.turns.len() as u64);
-        let options = Options { seed, ..self.options.clone() };
-        let out = generate(model, &prompt, &self.state, &options, interrupt, each)?;
-        let before = std::mem::replace(&mut self.state, out.state.clone());
-        let turn = Turn {
-            user: text,
-            reply: out.text.trim().to_string(),
-            before,
-            state: out.state.clone(),
-            open: self.open,
+        let question = self.template.clean(question)?;
+        let (text, lead) = (self.text(&question), self.template.lead(&question));
+        let half = Half::read(model, &self.state, &text, lead, self.begins(), interrupt)?;
+        let options = self.options(&question);
+        let each = prefixed(lead.trim_start(), each);
+        let mut out = generate(model, &half.rest, &half.state, &options, interrupt, each)?;
+        let answer = self.template.split(&question, &format!("{lead}{}", out.text));
+        let (state, open) = match self.left(model, &out, lead, &answer) {
+            Some(open) => (out.state.clone(), open),
+            None => {
+                let kept = self.template.kept(&question, &answer.reply);
+                (half.once_more(model, &self.state, &(text + &kept), self.begins())?, true)
+            }
         };
-        self.turns.push(turn);
-        self.open = out.finish != Finish::Stop;
+        out.text.insert_str(0, lead.trim_start());
+        let before = std::mem::replace(&mut self.state, state.clone());
+        self.turns.push(Turn { question, answer, before, state, open: self.open });
+        self.open = open;
         Ok(out)
+    }
+
+    /// Asks the last question again; the other answer takes the place of the last one.
+    ///
+    /// # Errors
+    /// When there is no answer yet, and as [`Chat::say`]; the old answer then stays.
+    pub fn regenerate(
+        &mut self,
+        model: &Model,
+        interrupt: &AtomicBool,
+        each: impl FnMut(&Piece) -> Result<bool>,
+    ) -> Result<Generation> {
+        let (state, open) = (self.state.clone(), self.open);
+        let last = self.undo().context("there is no answer yet; say something first.")?;
+        let made = self.say(model, &last.question, interrupt, each);
+        if made.is_err() {
+            self.turns.push(last);
+            (self.state, self.open) = (state, open);
+        }
+        made
     }
 
     /// Takes the last turn back and returns it.
@@ -114,72 +139,59 @@ impl Chat {
         self.open = false;
     }
 
-    fn prompt(&self, text: &str) -> String {
-        let Template { user, assistant, system } = &self.template;
-        let opening = match system {
-            Some(system) if self.turns.is_empty() => format!("System: {}{GAP}", tidy(system)),
-            _ => String::new(),
-        };
-        let gap = if self.open { GAP } else { "" };
-        format!("{gap}{opening}{user}: {text}{GAP}{assistant}:")
-    }
-}
-
-/// One kind of line end, no blank lines (they end a turn), nothing around it.
-fn tidy(text: &str) -> String {
-    let text = text.replace("\r\n", "\n");
-    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join("\n").trim().to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device;
-    use crate::model::Loading;
-
-    static GO: AtomicBool = AtomicBool::new(false);
-
-    fn toy() -> (Model, Chat) {
-        let model =
-            Model::load("toy:rwkv7", &Loading::default(), &device::choose("cpu").unwrap()).unwrap();
-        let options = Options { max_tokens: 4, stop: vec![GAP.into()], ..Options::default() };
-        let chat = Chat::new(model.state(), Template::default(), options);
-        (model, chat)
+    /// The text that would be read if this were asked now, without token 0.
+    ///
+    /// # Errors
+    /// For a question the format has no place for.
+    pub fn prompt(&self, question: &Question) -> Result<String> {
+        let question = self.template.clean(question)?;
+        Ok(self.text(&question) + self.template.lead(&question))
     }
 
-    #[test]
-    fn undo_goes_back_to_the_same_memory() {
-        let (model, mut chat) = toy();
-        chat.say(&model, "one", &GO, |_| Ok(true)).unwrap();
-        let (state, open) = (chat.state.clone(), chat.open);
-        let first = chat.say(&model, "two", &GO, |_| Ok(true)).unwrap();
-        assert!(!chat.state.equals(&state));
-        assert_eq!(chat.undo().unwrap().user, "two");
-        assert!(chat.state.equals(&state) && chat.open == open);
-        let again = chat.say(&model, "two", &GO, |_| Ok(true)).unwrap();
-        assert_eq!(first.tokens, again.tokens);
-        chat.reset();
-        assert!(chat.state.equals(&model.state()) && chat.turns().is_empty());
-        assert!(chat.undo().is_none());
+    /// The same as tokens, with token 0 where it is read.
+    ///
+    /// # Errors
+    /// As [`Chat::prompt`], and when the vocabulary has no token for some of it.
+    pub fn prompt_tokens(&self, model: &Model, question: &Question) -> Result<Vec<u32>> {
+        encode(model, &self.prompt(question)?, self.begins())
     }
 
-    #[test]
-    fn a_turn_is_written_as_the_models_learnt_it() {
-        let (_, mut chat) = toy();
-        chat.template.system = Some("Be kind.\n\n".into());
-        let expected = "System: Be kind.\n\nUser: hi\nthere\n\nAssistant:";
-        assert_eq!(chat.prompt(&tidy(" hi\r\n\r\n\r\nthere\n")), expected);
-        chat.open = true;
-        assert!(chat.prompt("hi").starts_with("\n\n"));
+    /// A clean question as it is written here and now, up to the name of who answers.
+    fn text(&self, question: &Question) -> String {
+        let opening = if self.turns.is_empty() { self.template.opening() } else { String::new() };
+        let gap = if self.open { self.template.format.gap } else { "" };
+        format!("{gap}{opening}{}", self.template.asked(question))
     }
 
-    #[test]
-    fn a_failed_turn_changes_nothing() {
-        let (model, mut chat) = toy();
-        assert!(chat.say(&model, " \n ", &GO, |_| Ok(true)).is_err());
-        let failed = chat.say(&model, "x", &GO, |_| anyhow::bail!("no"));
-        assert!(failed.is_err() && chat.turns().is_empty());
-        assert!(chat.state.equals(&model.state()));
+    /// Whether token 0 comes next.
+    fn begins(&self) -> bool {
+        self.template.bos && self.turns.is_empty()
+    }
+
+    /// How the next answer is generated.
+    fn options(&self, question: &Question) -> Options {
+        let mut options = self.options.clone();
+        if options.stop.is_empty() {
+            options.stop = self.template.stops(question);
+        }
+        options
+    }
+
+    /// How a generation left the memory, if later turns may see it so: whether a gap is still to be
+    /// read. `None` after thoughts, the end of a document, and stops other than the gap.
+    fn left(&self, model: &Model, out: &Generation, lead: &str, answer: &Answer) -> Option<bool> {
+        if !lead.is_empty() || !answer.thoughts.is_empty() {
+            return None;
+        }
+        match out.finish {
+            Finish::End => None,
+            Finish::Stop => {
+                let text = model.tokenizer.decode(&out.tokens);
+                let gap = self.template.format.gap;
+                let exact = !gap.is_empty() && text.strip_prefix(&out.text) == Some(gap);
+                exact.then_some(false)
+            }
+            Finish::Length | Finish::Callback | Finish::Interrupted => Some(true),
+        }
     }
 }

@@ -1,15 +1,20 @@
 //! Talking in turns; every turn keeps the state it started from.
 
+mod fill;
+mod options;
+mod writing;
+
 use crate::generate::{Generation, Listener, settings};
-use crate::host::{Fallible, Host, engine_failure, fail, words};
+use crate::host::{Fallible, Host, engine_failure, fail};
 use crate::model::Model;
 use crate::options::OptionMap;
 use crate::state::State;
+use options::start;
 use rhai::plugin::*;
-use rhai::{Array, Map, Module};
-use rwkv_engine::chat::{Chat as Talk, Template, Turn};
-use rwkv_engine::generate::Options;
-use std::cell::RefCell;
+use rhai::{Array, INT, Map, Module};
+use rwkv_engine::chat::{Chat as Talk, Question, Template, Think, Turn};
+use rwkv_engine::generate::Piece;
+use std::cell::{Ref, RefCell, RefMut};
 use std::rc::Rc;
 
 /// A conversation; all copies are the same one, `branch` makes another.
@@ -17,21 +22,89 @@ use std::rc::Rc;
 pub struct Chat {
     model: Model,
     talk: Rc<RefCell<Talk>>,
+    /// Where the answers draw from if not from the seed of the session.
+    seed: Option<u64>,
 }
 
 impl Chat {
+    fn new(context: &NativeCallContext, model: &Model, options: Map) -> Fallible<Self> {
+        let seeded = options.contains_key("seed");
+        let talk = start(&Host::of(context), model, options)?;
+        let seed = seeded.then_some(talk.options.seed);
+        Ok(Self { model: model.clone(), talk: Rc::new(RefCell::new(talk)), seed })
+    }
+
+    /// The conversation, to change it.
+    fn talk(&self) -> Fallible<RefMut<'_, Talk>> {
+        self.talk.try_borrow_mut().map_err(|_| {
+            fail("the chat is in the middle of an answer; its callback cannot change it")
+        })
+    }
+
+    /// The conversation, to look at it.
+    fn look(&self) -> Fallible<Ref<'_, Talk>> {
+        self.talk.try_borrow().map_err(|_| {
+            fail("the chat is in the middle of an answer; its callback cannot look at it")
+        })
+    }
+
+    /// The options of a turn with its seed, where the chat has one: another one for each turn.
+    fn seeded(&self, mut options: Map) -> Fallible<Map> {
+        if let Some(seed) = self.seed {
+            let seed = seed.wrapping_add(self.look()?.turns().len() as u64);
+            options.entry("seed".into()).or_insert((seed as INT).into());
+        }
+        Ok(options)
+    }
+
+    /// Puts a question with the options of one turn; a tool has to be called where there are any.
     fn say(&self, context: &NativeCallContext, text: &str, options: Map) -> Fallible<Generation> {
+        let mut options = OptionMap::new("say", self.seeded(options)?);
+        let question = Question {
+            text: text.to_string(),
+            input: Some(options.text("input", "")?).filter(|text| !text.is_empty()),
+            call: options.flag("tool", !self.talk()?.template.tools.is_empty())?,
+        };
+        self.answer(context, options, Some(&question))
+    }
+
+    /// Gives the model what a tool returned.
+    fn result(
+        &self,
+        context: &NativeCallContext,
+        text: &str,
+        options: Map,
+    ) -> Fallible<Generation> {
+        let mut options = OptionMap::new("tool_result", self.seeded(options)?);
+        if self.talk()?.template.tools.is_empty() {
+            return Err(fail("this chat has no tools; give them to new_chat(#{ tools: [..] })"));
+        }
+        let call = options.flag("tool", false)?;
+        let question = Question { call, ..Question::from(&*format!("Function output:\n{text}")) };
+        self.answer(context, options, Some(&question))
+    }
+
+    /// The answer to a question, or another one to the last question.
+    fn answer(
+        &self,
+        context: &NativeCallContext,
+        mut options: OptionMap,
+        question: Option<&Question>,
+    ) -> Fallible<Generation> {
         let host = Host::of(context);
-        let mut options = OptionMap::new("say", options);
         let mut listener = Listener::new(context, &host, &mut options)?;
-        let mut talk = self.talk.try_borrow_mut().map_err(|_| busy())?;
+        let mut talk = self.talk()?;
         let usual = talk.options.clone();
         let once = settings(&host, &mut options, usual.clone())?;
         options.finish()?;
+        let seed = once.seed;
         talk.options = once;
-        let seed = talk.options.seed;
-        let made =
-            talk.say(&self.model.engine(), text, &host.interrupt, |piece| listener.hear(piece));
+        let model = self.model.engine();
+        let each = |piece: &Piece| listener.hear(piece);
+        let made = match question {
+            Some(question) => talk.say(&model, question, &host.interrupt, each),
+            None => talk.regenerate(&model, &host.interrupt, each),
+        };
         // Settings of one turn are not those of the next.
         talk.options = usual;
         drop(talk);
@@ -43,48 +116,37 @@ impl Chat {
             Dynamic::from(State::of(&self.model, state.clone()))
         };
         [
-            ("user".into(), turn.user.clone().into()),
-            ("reply".into(), turn.reply.clone().into()),
+            ("user".into(), turn.question.text.clone().into()),
+            ("input".into(), turn.question.input.clone().unwrap_or_default().into()),
+            ("tool".into(), turn.question.call.into()),
+            ("thoughts".into(), turn.answer.thoughts.clone().into()),
+            ("reply".into(), turn.answer.reply.clone().into()),
             ("before".into(), state(&turn.before)),
             ("state".into(), state(&turn.state)),
         ]
         .into()
     }
-}
 
-fn busy() -> Box<EvalAltResult> {
-    fail("the chat is in the middle of an answer; its callback cannot change it")
-}
-
-fn start(host: &Host, model: &Model, options: Map) -> Fallible<Chat> {
-    let mut options = OptionMap::new("new_chat", options);
-    let usual = Template::default();
-    let system = options.text("system", "")?;
-    let template = Template {
-        user: options.text("user", &usual.user)?,
-        assistant: options.text("assistant", &usual.assistant)?,
-        system: Some(system).filter(|text| !text.is_empty()),
-    };
-    let state = model.first_state("new_chat", &mut options)?;
-    let mut usual = Options::chat(&model.engine());
-    if let Some(sampler) = options.take("sampler") {
-        let map = sampler.clone().try_cast::<Map>();
-        let map = map.ok_or_else(|| {
-            fail(format!("new_chat: `sampler` must be a map, not {}", words(&sampler)))
-        })?;
-        let mut inner = OptionMap::new("sampler", map);
-        usual.sampler = crate::sampler::sampler_over(&mut inner, usual.sampler)?;
-        inner.finish()?;
+    /// `Chat with NAME  2 turns  format g1, think fast, token 0 first`
+    fn describe(&self) -> String {
+        let Ok(talk) = self.look() else { return "Chat, answering".to_string() };
+        let Template { format, think, bos, .. } = &talk.template;
+        let think = match think {
+            Think::Off => String::new(),
+            think => format!(", think {}", think.name()),
+        };
+        let bos = if *bos { ", token 0 first" } else { "" };
+        let (name, turns) = (&self.model.engine().name, talk.turns().len());
+        format!("Chat with {name}  {turns} turns  format {}{think}{bos}", format.name)
     }
-    let settings = settings(host, &mut options, usual)?;
-    options.finish()?;
-    let talk = Rc::new(RefCell::new(Talk::new(state, template, settings)));
-    Ok(Chat { model: model.clone(), talk })
 }
 
 /// The module of this file.
 pub fn module() -> Module {
-    exported_module!(functions)
+    let mut module = exported_module!(functions);
+    module.combine(fill::module());
+    module.combine(writing::module());
+    module
 }
 
 #[export_module]
@@ -99,28 +161,37 @@ mod functions {
     /// ```
     #[rhai_fn(name = "new_chat", return_raw, pure, volatile)]
     pub fn new_chat_default(context: NativeCallContext, this: &mut Model) -> Fallible<Chat> {
-        start(&Host::of(&context), this, Map::new())
+        Chat::new(&context, this, Map::new())
     }
 
-    /// A conversation.
+    /// A conversation, written the way the model learnt it; `chat_formats()` lists the ways.
     ///
-    /// - `user` name before what is asked, `User`
-    /// - `assistant` name before what is answered, `Assistant`
+    /// - `format` how turns are written; told by the name of the model and its vocabulary
+    /// - `think` `off`; `on` lets a G1 model think before it answers, and forgets the thoughts
+    ///   after; `fast` puts an empty thought into its mouth
+    /// - `effort` of thinking: `low`, `medium`, `high`
+    /// - `tools` what a G1 model may call, an array of `"name(argument: type)"`: answers to `say`
+    ///   are then JSON, see `tool_result`
+    /// - `user` name before what is asked, `assistant` before what is answered
     /// - `system` said once before the first turn
+    /// - `bos` whether token 0, the end of the text before, is read first: so for World models
+    ///   that start from an empty state
     /// - `sampler` a map of `temperature`, `top_p` and the other settings of `generate`; `top_p` is
     ///   0.3 here and both penalties 0.5, or 0 for a model that reads bytes
-    /// - `max_tokens` of an answer, 100
-    /// - `stop` what ends an answer, a blank line
+    /// - `max_tokens` of an answer, 100; 2000 with thoughts, 500 with empty ones
+    /// - `stop` what ends an answer, in place of what ends it in this format
     /// - `seed` of the answers
     /// - `state` to start from
     ///
     /// ```
     /// let chat = load_model("toy:rwkv4").new_chat(#{ max_tokens: 5, seed: 1 });
     /// print(chat.say("Hello"));
+    /// let thinker = load_model("toy:rwkv7").new_chat(#{ format: "g1", think: "fast" });
+    /// assert(thinker.prompt("Hi") == "User: Hi\n\nAssistant: <think>\n</think");
     /// ```
     #[rhai_fn(return_raw, pure, volatile)]
     pub fn new_chat(context: NativeCallContext, this: &mut Model, options: Map) -> Fallible<Chat> {
-        start(&Host::of(&context), this, options)
+        Chat::new(&context, this, options)
     }
 
     /// Asks and waits for the answer.
@@ -145,6 +216,8 @@ mod functions {
     /// - `seed` the same seed gives the same answer
     /// - `stream` shows the answer while it comes
     /// - `on_token` called with `#{id, text, logprob}`; `false` stops
+    /// - `input` what an `instruct` question is about
+    /// - `tool` whether a tool has to be called, `true` where there are tools
     ///
     /// ```
     /// let chat = load_model("toy:rwkv4").new_chat();
@@ -160,6 +233,44 @@ mod functions {
         this.say(&context, content, options)
     }
 
+    /// Gives the model what the tool it called has returned, and waits for its answer.
+    ///
+    /// ```
+    /// let chat = load_model("toy:rwkv7").new_chat(#{
+    ///     format: "g1", tools: ["time(city: string)"], max_tokens: 3,
+    /// });
+    /// let wanted = chat.say("What time is it in Rome?");
+    /// print(chat.tool_result("{\"time\": \"12:00\"}").text);
+    /// assert(chat.turns[1].user.starts_with("Function output:\n"));
+    /// ```
+    #[rhai_fn(name = "tool_result", return_raw, pure, volatile)]
+    pub fn tool_result_default(
+        context: NativeCallContext,
+        this: &mut Chat,
+        content: &str,
+    ) -> Fallible<Generation> {
+        this.result(&context, content, Map::new())
+    }
+
+    /// The same with settings for this turn only, those of `say`.
+    ///
+    /// - `tool` whether another tool has to be called, `false`
+    ///
+    /// ```
+    /// let chat = load_model("toy:rwkv7").new_chat(#{ format: "g1", tools: ["dice()"] });
+    /// chat.say("Roll it.", #{ max_tokens: 3 });
+    /// chat.tool_result("4", #{ max_tokens: 3, tool: true });
+    /// ```
+    #[rhai_fn(return_raw, pure, volatile)]
+    pub fn tool_result(
+        context: NativeCallContext,
+        this: &mut Chat,
+        content: &str,
+        options: Map,
+    ) -> Fallible<Generation> {
+        this.result(&context, content, options)
+    }
+
     /// Takes the last turn back; the state is again what it was before. `false` if there is none.
     ///
     /// ```
@@ -169,7 +280,7 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw, pure, volatile)]
     pub fn undo(this: &mut Chat) -> Fallible<bool> {
-        Ok(this.talk.try_borrow_mut().map_err(|_| busy())?.undo().is_some())
+        Ok(this.talk()?.undo().is_some())
     }
 
     /// Asks the last question again, with settings for this turn only.
@@ -189,9 +300,7 @@ mod functions {
         this: &mut Chat,
         options: Map,
     ) -> Fallible<Generation> {
-        let last = this.talk.try_borrow_mut().map_err(|_| busy())?.undo();
-        let turn = last.ok_or_else(|| fail("there is no answer yet; say something first"))?;
-        this.say(&context, &turn.user, options)
+        this.answer(&context, OptionMap::new("regenerate", options), None)
     }
 
     /// Forgets all turns, back to the state the chat began with.
@@ -203,7 +312,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "reset", return_raw, pure, volatile)]
     pub fn reset_chat(this: &mut Chat) -> Fallible<()> {
-        this.talk.try_borrow_mut().map_err(|_| busy())?.reset();
+        this.talk()?.reset();
         Ok(())
     }
 
@@ -215,21 +324,23 @@ mod functions {
     /// other.say("Hello");
     /// assert(chat.turns.len() == 0);
     /// ```
-    #[rhai_fn(pure, volatile)]
-    pub fn branch(this: &mut Chat) -> Chat {
-        let talk = Rc::new(RefCell::new(this.talk.borrow().clone()));
-        Chat { model: this.model.clone(), talk }
+    #[rhai_fn(return_raw, pure, volatile)]
+    pub fn branch(this: &mut Chat) -> Fallible<Chat> {
+        let talk = Rc::new(RefCell::new(this.look()?.clone()));
+        Ok(Chat { model: this.model.clone(), talk, seed: this.seed })
     }
 
-    /// The turns so far, maps of `user`, `reply`, and the states `before` and after (`state`).
+    /// The turns so far, maps: what was asked (`user`, `input`, whether a `tool` had to be called), what
+    /// was answered (`thoughts`, `reply`), the states `before` and after (`state`).
     ///
     /// ```
-    /// assert(load_model("toy:rwkv4").new_chat().turns.len() == 0);
+    /// let chat = load_model("toy:rwkv7").new_chat(#{ max_tokens: 3, format: "world" });
+    /// chat.say("Hello");
+    /// assert(chat.turns[0].user == "Hello" && chat.turns[0].state == chat.state);
     /// ```
-    #[rhai_fn(get = "turns", pure)]
-    pub fn turns(this: &mut Chat) -> Array {
-        let talk = this.talk.borrow();
-        talk.turns().iter().map(|turn| this.turn(turn).into()).collect()
+    #[rhai_fn(get = "turns", return_raw, pure)]
+    pub fn turns(this: &mut Chat) -> Fallible<Array> {
+        Ok(this.look()?.turns().iter().map(|turn| this.turn(turn).into()).collect())
     }
 
     /// What is remembered now; may be replaced by an edited state.
@@ -237,25 +348,21 @@ mod functions {
     /// ```
     /// print(load_model("toy:rwkv4").new_chat().state.norm());
     /// ```
-    #[rhai_fn(get = "state", pure)]
-    pub fn chat_state(this: &mut Chat) -> State {
-        State::of(&this.model, this.talk.borrow().state.clone())
+    #[rhai_fn(get = "state", return_raw, pure)]
+    pub fn chat_state(this: &mut Chat) -> Fallible<State> {
+        Ok(State::of(&this.model, this.look()?.state.clone()))
     }
 
     #[rhai_fn(set = "state", return_raw, pure)]
     pub fn set_state(this: &mut Chat, state: State) -> Fallible<()> {
         let empty = this.model.engine().state();
         state.state.fits(&empty).map_err(engine_failure)?;
-        this.talk.try_borrow_mut().map_err(|_| busy())?.state = state.state;
+        this.talk()?.state = state.state;
         Ok(())
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn chat_text(this: &mut Chat) -> String {
-        format!(
-            "Chat with {}  {} turns",
-            this.model.engine().name,
-            this.talk.borrow().turns().len()
-        )
+        this.describe()
     }
 }

@@ -1,5 +1,6 @@
 //! Whole-session tests; what they share.
 
+mod chats;
 mod failures;
 mod language;
 mod manual;

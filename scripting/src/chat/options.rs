@@ -1,0 +1,92 @@
+//! What can be chosen about a conversation.
+
+use crate::generate::settings;
+use crate::host::{Fallible, Host, engine_failure, fail, words};
+use crate::model::Model;
+use crate::options::OptionMap;
+use rhai::Map;
+use rwkv_engine::chat::{Chat, Effort, FORMATS, Format, Template, Think};
+use rwkv_engine::generate::Options;
+use rwkv_engine::state::State;
+use rwkv_engine::tokenizer::Tokenizer;
+
+/// A conversation as the options of `new_chat` describe it.
+///
+/// # Errors
+/// When an option is of the wrong type or out of range, and when the format cannot do it.
+pub fn start(host: &Host, model: &Model, options: Map) -> Fallible<Chat> {
+    let mut options = OptionMap::new("new_chat", options);
+    let state = model.first_state("new_chat", &mut options)?;
+    let template = template(model, &mut options, &state)?;
+    let mut usual = Options::chat(&model.engine());
+    usual.max_tokens = template.max_tokens();
+    // Without stops of its own, a conversation has those of its format.
+    usual.stop.clear();
+    if let Some(sampler) = options.take("sampler") {
+        let map = sampler.clone().try_cast::<Map>();
+        let map = map.ok_or_else(|| {
+            fail(format!("new_chat: `sampler` must be a map, not {}", words(&sampler)))
+        })?;
+        let mut inner = OptionMap::new("sampler", map);
+        usual.sampler = crate::sampler::sampler_over(&mut inner, usual.sampler)?;
+        inner.finish()?;
+    }
+    let settings = settings(host, &mut options, usual)?;
+    options.finish()?;
+    Chat::new(state, template, settings).map_err(engine_failure)
+}
+
+/// Whether token 0 is read first: the option `bos`, else wherever a World model begins anew.
+///
+/// # Errors
+/// When the option is not a bool.
+pub fn begins(model: &Model, options: &mut OptionMap, state: &State) -> Fallible<bool> {
+    let model = model.engine();
+    let world = matches!(model.tokenizer, Tokenizer::World(_));
+    let usual = world && state.equals(&model.rwkv.state(1, &model.place.device));
+    options.flag("bos", usual)
+}
+
+fn template(model: &Model, options: &mut OptionMap, state: &State) -> Fallible<Template> {
+    let formats: Vec<_> = FORMATS.iter().map(|format| (format.name, format)).collect();
+    let format = one_of(options, "format", &formats)?;
+    let names = [options.text("user", "")?, options.text("assistant", "")?];
+    let system = Some(options.text("system", "")?).filter(|text| !text.is_empty());
+    let guess = || {
+        let guess = Format::of(&model.engine());
+        // Who gives names wants a conversation, whatever the model learnt.
+        let wanted = system.is_some() || names.iter().any(|name| !name.is_empty());
+        if wanted && !guess.has_names() { &FORMATS[0] } else { guess }
+    };
+    let mut template = Template::new(format.unwrap_or_else(guess));
+    template.effort = one_of(options, "effort", &Effort::ALL)?;
+    let usual = if template.effort.is_some() { Think::On } else { Think::Off };
+    template.think = one_of(options, "think", &Think::ALL)?.unwrap_or(usual);
+    template.tools = options.texts("tools")?;
+    template.bos = begins(model, options, state)?;
+    template.system = system;
+    let [user, assistant] = names;
+    for (name, given) in [(&mut template.user, user), (&mut template.assistant, assistant)] {
+        if !given.is_empty() {
+            *name = given;
+        }
+    }
+    Ok(template)
+}
+
+/// The choice that the option `key` names.
+fn one_of<T: Copy>(
+    options: &mut OptionMap,
+    key: &'static str,
+    choices: &[(&str, T)],
+) -> Fallible<Option<T>> {
+    let name = options.text(key, "")?;
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let known: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+    let found = choices.iter().find(|(known, _)| *known == name);
+    let unknown =
+        || fail(format!("new_chat: `{key}` must be one of {}, not {name}", known.join(", ")));
+    found.map(|(_, value)| Some(*value)).ok_or_else(unknown)
+}

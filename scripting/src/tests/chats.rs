@@ -1,0 +1,121 @@
+//! Conversations in the formats that models learnt.
+
+use super::Desk;
+
+/// A session with a toy model `m` and a function that makes answers short.
+fn desk() -> Desk {
+    let mut desk = Desk::new();
+    desk.line("let m = load_model(\"toy:rwkv7\");");
+    desk.line("fn short(options) { options + #{ max_tokens: 4, seed: 1 } }");
+    desk
+}
+
+/// Each line must be true.
+fn all_true(desk: &mut Desk, lines: &[&str]) {
+    for line in lines {
+        assert_eq!(desk.line(line), "true", "{line}");
+    }
+}
+
+#[test]
+fn a_format_is_told_or_chosen() {
+    all_true(
+        &mut desk(),
+        &[
+            "m.new_chat().format == \"plain\" && m.new_chat(#{ user: \"Q\" }).format == \"world\"",
+            "m.new_chat(#{ format: \"raven\" }).prompt(\"Hi\") == \"\\nBob: Hi\\n\\nAlice:\"",
+            "m.new_chat(#{ user: \"Q\", assistant: \"A\" }).prompt(\"Hi\") == \"Q: Hi\\n\\nA:\"",
+            "m.new_chat(#{ format: \"g1\", effort: \"low\" }).prompt(\"Hi\")
+                == \"User: Hi (think a bit)\\n\\nAssistant: <think\"",
+            "let c = m.new_chat(#{ format: \"world\", bos: true });
+             c.prompt_tokens(\"Hi\").to_array() == [0] + m.encode(c.prompt(\"Hi\")).to_array()",
+            "c.to_string().ends_with(\"0 turns  format world, token 0 first\")",
+        ],
+    );
+}
+
+#[test]
+fn what_a_format_cannot_do_is_said() {
+    let said = [
+        ("m.new_chat(#{ format: \"g2\" })", "`format` must be one of world, g1, raven"),
+        ("m.new_chat(#{ think: \"on\" })", "give format: \"g1\""),
+        ("m.new_chat(#{ format: \"g1\", think: \"yes\" })", "must be one of off, on, fast"),
+        ("m.new_chat(#{ format: \"g1\", think: \"fast\", effort: \"low\" })", "think: \"on\""),
+        ("m.new_chat().say(\"x\", #{ input: \"y\" })", "no place for `input`"),
+        ("m.new_chat().tool_result(\"x\")", "this chat has no tools"),
+        ("m.new_chat().regenerate(#{})", "there is no answer yet"),
+        ("m.new_chat(#{ forma: 1 })", "did you mean `format`?"),
+        ("m.fill(\"✿\", \"\")", "take it out first"),
+    ];
+    let mut desk = desk();
+    for (code, words) in said {
+        let drawn = desk.refusal(code);
+        assert!(drawn.contains(words), "{code}\n{drawn}");
+    }
+}
+
+#[test]
+fn thoughts_are_shown_and_then_forgotten() {
+    let mut desk = desk();
+    desk.line("let c = m.new_chat(short(#{ format: \"g1\", think: \"on\" }));");
+    desk.line("let out = c.say(\"Hi\");");
+    assert!(desk.heard().concat().starts_with("<think"));
+    all_true(
+        &mut desk,
+        &[
+            "out.text.starts_with(\"<think\") && c.turns[0].reply == \"\"",
+            "c.turns[0].thoughts.len() > 0 && c.state != out.state",
+            "c.state.max_abs_diff(m.forward_gpt(\"User: Hi\\n\\nAssistant:\").state) < 1e-4",
+            "c.prompt(\"Ho\").starts_with(\"\\n\\nUser: Ho\")",
+        ],
+    );
+}
+
+#[test]
+fn tools_are_called_and_answer() {
+    let mut desk = desk();
+    desk.line("let c = m.new_chat(short(#{ format: \"g1\", tools: [\"dice()\"] }));");
+    all_true(
+        &mut desk,
+        &[
+            "c.prompt(\"Roll\") == \"System: Tools:\\n- dice()\\nReturn only a JSON function call.\
+             \\n\\nUser: Roll\\n\\nAssistant: ```json\"",
+            "c.say(\"Roll\").text.starts_with(\"```json\") && c.turns[0].tool",
+            "c.tool_result(`{\"eyes\": 4}`); c.turns[1].user == \"Function output:\\n{\\\"eyes\\\": 4}\"",
+            "!c.turns[1].tool && c.say(\"So?\", #{ tool: false }).text.contains(\"```\") == false",
+        ],
+    );
+}
+
+#[test]
+fn a_seed_repeats_a_conversation_and_a_turn() {
+    let mut desk = desk();
+    desk.line("let o = #{ seed: 5, max_tokens: 9, sampler: #{ top_p: 1.0 } };");
+    desk.line("let c = m.new_chat(o); let d = m.new_chat(o);");
+    all_true(
+        &mut desk,
+        &[
+            "c.say(\"a\"); let out = c.say(\"b\"); d.say(\"a\").seed == 5",
+            "d.say(\"b\").tokens == out.tokens",
+            "c.regenerate(#{}); c.regenerate(#{ seed: out.seed }).tokens == out.tokens",
+        ],
+    );
+}
+
+#[test]
+fn gaps_are_filled() {
+    let code = "let o = #{ max_tokens: 5, temperature: 0, stream: false };
+        let prompt = \"✿prefix✿✿suffix✿ end✿middle✿start \";
+        m.fill(\"start \", \" end\", o).tokens == m.generate(prompt, o).tokens";
+    all_true(&mut desk(), &[code]);
+    all_true(&mut desk(), &["m.fill(\"a\", \"b\", #{ max_tokens: 1, bos: true }).tokens.len == 1"]);
+}
+
+#[test]
+fn a_callback_may_not_look_at_a_chat_that_answers() {
+    let mut desk = desk();
+    desk.line("let c = m.new_chat(short(#{})); let d = c;");
+    let drawn = desk.refusal("c.say(\"x\", #{ on_token: |t| { d.turns.len() < 9 } })");
+    assert!(drawn.contains("in the middle of an answer"), "{drawn}");
+    assert_eq!(desk.line("c.turns.len()"), "0");
+}
