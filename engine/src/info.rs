@@ -9,6 +9,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::adapter::{self, Adapter};
+use crate::chat::Format;
 use crate::checkpoint::{self, Checkpoint, Dtype, Entry};
 use crate::model::{Interrupted, expected_tokenizer};
 use crate::rwkv::detect;
@@ -64,6 +65,8 @@ pub struct ModelSizes {
     pub ranks: BTreeMap<String, usize>,
     /// What cuts text into tokens for a vocabulary of this size.
     pub tokenizer: String,
+    /// How conversations with it are written, by all that the file tells.
+    pub chat_format: String,
     /// Tokens of the texts it was trained on, where the name of the file tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctx_len: Option<usize>,
@@ -145,6 +148,7 @@ impl ModelSizes {
             ("ranks", ranks),
             ("vocabulary", self.vocab_size.to_string()),
             ("tokenizer", self.tokenizer.clone()),
+            ("chat format", self.chat_format.clone()),
             ("trained context", self.ctx_len.map_or(String::new(), |n| format!("{n} tokens"))),
             ("state", amount(self.state_bytes)),
             ("memory", amount(self.memory_bytes)),
@@ -192,6 +196,7 @@ fn sizes(file: &Checkpoint, name: &str, parameters: usize) -> Option<ModelSizes>
     let tiny: usize = tiny.filter_map(|name| Some(shape(name)?.first()? * n_embd)).sum();
     let wkv = if att("ln_x.weight").is_some() { head_size } else { 3 };
     let state = n_layer * (2 * n_embd + dim_att * wkv) + tiny;
+    let template = file.metadata().get("tokenizer.chat_template").map(String::as_str);
     Some(ModelSizes {
         n_layer,
         n_embd,
@@ -204,6 +209,7 @@ fn sizes(file: &Checkpoint, name: &str, parameters: usize) -> Option<ModelSizes>
             Some(tokens) => format!("in the file, {} tokens", tokens.len()),
             None => expected_tokenizer(vocab_size).to_string(),
         },
+        chat_format: Format::guess(name, vocab_size, template).name.to_string(),
         ctx_len: trained_context(name),
         state_bytes: 4 * state,
         memory_bytes: 4 * (parameters + state),
@@ -303,6 +309,7 @@ mod tests {
         assert!(info.to_json().contains("\"n_layer\": 2"));
         let v4 = Info::of(&golden("formats/v4.bin")).unwrap().sizes.unwrap();
         assert_eq!((v4.n_head, v4.state_bytes), (1, 4 * 2 * 5 * 8));
+        assert_eq!(v4.chat_format, "plain");
         let other = Info::of(&golden("pth/nested.pth")).unwrap();
         assert!(other.refused.unwrap().contains("no RWKV"));
     }

@@ -170,8 +170,8 @@ mod functions {
     /// - `think` `off`; `on` lets a G1 model think before it answers, and forgets the thoughts
     ///   after; `fast` puts an empty thought into its mouth
     /// - `effort` of thinking: `low`, `medium`, `high`
-    /// - `tools` what a G1 model may call, an array of `"name(argument: type)"`: answers to `say`
-    ///   are then JSON, see `tool_result`
+    /// - `tools` what a G1 model may call, an array of `"name(argument: type)"` or a JSON text:
+    ///   answers to `say` are then JSON, see `tool_result`
     /// - `user` name before what is asked, `assistant` before what is answered
     /// - `system` said once before the first turn
     /// - `bos` whether token 0, the end of the text before, is read first: so for World models
@@ -300,6 +300,10 @@ mod functions {
         this: &mut Chat,
         options: Map,
     ) -> Fallible<Generation> {
+        // Asked before a seed is drawn, so that a session without this line draws the same.
+        if this.look()?.turns().is_empty() {
+            return Err(fail("there is no answer yet; say something first"));
+        }
         this.answer(&context, OptionMap::new("regenerate", options), None)
     }
 

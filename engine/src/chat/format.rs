@@ -130,14 +130,14 @@ impl Format {
     }
 
     /// The format that a model most likely learnt: its own chat template decides, then the name of
-    /// its file, then the size of its vocabulary, as only World models were taught to talk.
+    /// its file, then the size of its vocabulary: World models and those that read bytes, such as
+    /// the demo, were taught to talk, Pile models and musicians were not.
     pub fn guess(name: &str, vocab_size: usize, template: Option<&str>) -> &'static Self {
         let name = name.to_lowercase();
         let told = |table: &[(&str, &'static str)], text: &str| {
             table.iter().find(|(sign, _)| text.contains(sign)).map(|(_, format)| *format)
         };
-        let world = (65529..=65536).contains(&vocab_size);
-        let usual = if world { "world" } else { "plain" };
+        let usual = if matches!(vocab_size, 256 | 65529..=65536) { "world" } else { "plain" };
         let format = template.and_then(|text| told(TEMPLATES, text)).or_else(|| told(NAMES, &name));
         Self::named(format.unwrap_or(usual)).expect("the tables name formats of the list")
     }
@@ -165,7 +165,7 @@ mod tests {
             ("rwkv-8-pile-rc00-20250508", 50304, "plain"),
             ("finetune", 65536, "world"),
             ("finetune", 20096, "plain"),
-            ("demo:tales", 256, "plain"),
+            ("demo:tales", 256, "world"),
         ];
         for (name, vocabulary, format) in cases {
             assert_eq!(Format::guess(name, vocabulary, None).name, format, "{name}");

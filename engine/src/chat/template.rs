@@ -82,7 +82,7 @@ pub struct Template {
     pub assistant: String,
     /// Said once before the first turn.
     pub system: Option<String>,
-    /// What the model may call, one `name(argument: type, …)` each.
+    /// What the model may call: one `name(argument: type, …)` each, or descriptions in JSON.
     pub tools: Vec<String>,
     /// Whether it thinks first.
     pub think: Think,
@@ -177,13 +177,10 @@ impl Template {
     pub(super) fn opening(&self) -> String {
         let start = self.format.start;
         let system = clean(self.system.as_deref().unwrap_or_default());
-        let tools = self.tools.iter().map(|tool| format!("- {}\n", clean(tool)));
-        let tools = match self.tools.is_empty() {
-            true => String::new(),
-            false => {
-                let list: String = tools.collect();
-                format!("Tools:\n{list}Return only a JSON function call.")
-            }
+        let list: String = self.tools.iter().map(|tool| listed(&clean(tool))).collect();
+        let tools = match list.as_str() {
+            "" => String::new(),
+            list => format!("Tools:\n{list}Return only a JSON function call."),
         };
         match clean(&format!("{system}\n{tools}")) {
             text if text.is_empty() => start.to_string(),
@@ -275,6 +272,12 @@ impl Default for Template {
     fn default() -> Self {
         Self::new(&super::format::FORMATS[0])
     }
+}
+
+/// A tool in the list of tools; descriptions in JSON are a list already.
+fn listed(tool: &str) -> String {
+    let bullet = if tool.starts_with(['[', '{']) { "" } else { "- " };
+    format!("{bullet}{tool}\n")
 }
 
 /// Words after the name of who says them.

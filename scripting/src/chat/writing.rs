@@ -48,7 +48,7 @@ mod functions {
     /// How the turns are written, by the name of the format.
     ///
     /// ```
-    /// assert(load_model("demo:tales").new_chat().format == "plain");
+    /// assert(load_model("demo:tales").new_chat().format == "world");
     /// ```
     #[rhai_fn(get = "format", return_raw, pure)]
     pub fn format(this: &mut Chat) -> Fallible<String> {

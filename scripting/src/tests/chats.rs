@@ -22,7 +22,10 @@ fn a_format_is_told_or_chosen() {
     all_true(
         &mut desk(),
         &[
-            "m.new_chat().format == \"plain\" && m.new_chat(#{ user: \"Q\" }).format == \"world\"",
+            "m.new_chat().format == \"world\" && m.new_chat().to_string().ends_with(\"world\")",
+            "let pile = init_model(\"rwkv4\", #{ vocab_size: 50277, n_layer: 1, n_embd: 8 });
+             pile.new_chat().format == \"plain\" && pile.new_chat().prompt(\" Hi \") == \" Hi \"",
+            "pile.new_chat(#{ user: \"Q\" }).format == \"world\"",
             "m.new_chat(#{ format: \"raven\" }).prompt(\"Hi\") == \"\\nBob: Hi\\n\\nAlice:\"",
             "m.new_chat(#{ user: \"Q\", assistant: \"A\" }).prompt(\"Hi\") == \"Q: Hi\\n\\nA:\"",
             "m.new_chat(#{ format: \"g1\", effort: \"low\" }).prompt(\"Hi\")
@@ -32,6 +35,34 @@ fn a_format_is_told_or_chosen() {
             "c.to_string().ends_with(\"0 turns  format world, token 0 first\")",
         ],
     );
+}
+
+#[test]
+fn world_models_begin_with_token_0_where_they_begin_anew() {
+    let mut desk = desk();
+    desk.line("let w = init_model(\"rwkv7\", #{ vocab_size: 65536, n_layer: 1, n_embd: 32 });");
+    desk.line("let g1 = #{ format: \"g1\", think: \"on\" };");
+    all_true(
+        &mut desk,
+        &[
+            "w.new_chat().format == \"world\" && w.new_chat().prompt_tokens(\"Hi\")[0] == 0",
+            "let begun = w.forward_gpt(\"a\").state;
+             w.new_chat(#{ state: begun }).prompt_tokens(\"Hi\")[0] == 24281",
+            "w.new_chat(g1).prompt_tokens(\"Hi\").to_array()
+                == [0] + w.encode(\"User: Hi\\n\\nAssistant: <think\").to_array()",
+            "w.new_chat(g1).prompt_tokens(\"Hi\").to_array().contains(261)",
+        ],
+    );
+}
+
+#[test]
+fn a_stop_of_ones_own_does_not_confuse_the_next_turn() {
+    let mut desk = Desk::new();
+    desk.line("let o = #{ stop: \".\", sampler: #{ temperature: 0 } };");
+    desk.line("let c = load_model(\"demo:tales\").new_chat(o);");
+    desk.line("c.say(\"Mira puts the ball in the garden. Nela goes to the mill.\");");
+    desk.line("c.say(\"Where is the ball?\");");
+    assert_eq!(desk.line("c.turns[1].reply"), "\"The ball is in the garden\"");
 }
 
 #[test]

@@ -93,6 +93,8 @@ fn tools_are_listed_and_called() {
     let answer = g1.split(&question, " ```json\n{\"name\": \"now\"}\n");
     assert_eq!(answer.reply, "{\"name\": \"now\"}");
     assert_eq!(g1.kept(&question, &answer.reply), " ```json\n{\"name\": \"now\"}\n```");
+    let json = Template { tools: vec!["[{\"name\": \"now\"}]".into()], ..g1.clone() };
+    assert!(json.opening().starts_with("System: Tools:\n[{\"name\": \"now\"}]\nReturn only"));
     let both = Template { system: Some("Be brief.".into()), ..g1 };
     assert!(both.opening().starts_with("System: Be brief.\nTools:\n- now()\n"));
 }
