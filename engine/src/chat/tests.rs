@@ -186,3 +186,31 @@ fn an_interrupt_keeps_the_answer_and_forgets_the_thoughts() {
     assert_eq!(out.unwrap().finish, Finish::Interrupted);
     remembers(&model, &chat, "User: one\n\nAssistant:");
 }
+
+#[test]
+fn the_memory_is_that_of_the_transcript_in_every_format() {
+    for format in FORMATS {
+        let able = |think: &Think| *think == Think::Off || format.thinks;
+        for think in Think::ALL.map(|(_, think)| think).into_iter().filter(able) {
+            let (model, mut chat) = toy(format.name);
+            chat.template.think = think;
+            chat.template.system = Some("Be kind.".into());
+            force(&mut chat, b'z');
+            let mut transcript = String::new();
+            for text in ["one", "two", "three"] {
+                let answer = say(&model, &mut chat, text).text;
+                transcript += &match chat.turns().len() {
+                    1 => chat.template.opening(),
+                    _ => format.gap.to_string(),
+                };
+                transcript += &chat.template.asked(&chat.turns().last().unwrap().question);
+                transcript += &match think {
+                    Think::Off => answer,
+                    Think::On => String::new(),
+                    Think::Fast => " zzzz".to_string(),
+                };
+                remembers(&model, &chat, &transcript);
+            }
+        }
+    }
+}
