@@ -94,7 +94,8 @@ pub fn fuzz(name: &str, seed: &[u8], open: impl Fn(&[u8]) -> bool) {
         let outcome = catch_unwind(AssertUnwindSafe(|| open(&bytes)));
         assert!(outcome.is_ok(), "{name}: run {runs} panicked");
         opened += usize::from(matches!(outcome, Ok(true)));
-        let (largest, warranted) = (LARGEST.get(), 32 * bytes.len() + (8 << 20));
+        // Tables by character, which a tokenizer may need, take 9 MB whatever the file.
+        let (largest, warranted) = (LARGEST.get(), 32 * bytes.len() + (16 << 20));
         assert!(largest <= warranted, "{name}: run {runs} asked for {largest} bytes");
         runs += 1;
     }
