@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::model::{Interrupted, Model};
-use crate::sample::{Sampler, Sampling, exempt_from_frequency};
+use crate::sample::{Choice, Sampler, Sampling, exempt_from_frequency};
 use crate::state::State;
 use crate::stop::Stop;
 use crate::tensor::Array;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Decoder, Tokenizer};
 
 /// How to generate.
 #[derive(Clone, Debug)]
@@ -25,6 +25,9 @@ pub struct Options {
     pub stop: Vec<String>,
     /// Tokens that end it: 0, the end of a document, for RWKV.
     pub end: Vec<u32>,
+    /// Whether ids may be chosen that the tokenizer has no text for and that end nothing: models
+    /// have logits for a few more ids than their vocabulary has.
+    pub unused_ids: bool,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ impl Default for Options {
             seed: 0,
             stop: Vec::new(),
             end: vec![0],
+            unused_ids: false,
         }
     }
 }
@@ -123,7 +127,12 @@ pub struct Generation {
 impl Generation {
     /// Mean of the log-probabilities; NaN where there are no tokens.
     pub fn mean_logprob(&self) -> f64 {
-        self.logprobs.iter().map(|&x| f64::from(x)).sum::<f64>() / self.logprobs.len() as f64
+        self.logprob() / self.logprobs.len() as f64
+    }
+
+    /// Natural logarithm of the probability of all tokens together.
+    pub fn logprob(&self) -> f64 {
+        self.logprobs.iter().map(|&x| f64::from(x)).sum()
     }
 
     /// Tokens per second, without the prompt.
@@ -148,56 +157,111 @@ pub fn generate(
 ) -> Result<Generation> {
     options.sampler.check()?;
     let (mut logits, mut state) = model.read(prompt, state, interrupt)?;
-
     let start = Instant::now();
-    let mut sampling = Sampling::new(options.sampler.clone(), options.seed);
-    let mut stop = Stop::new(options.stop.clone());
-    let mut decoder = model.tokenizer.decoder();
-    let (mut text, mut tokens, mut logprobs) = (String::new(), Vec::new(), Vec::new());
-    let mut finish = Finish::Length;
-    while tokens.len() < options.max_tokens {
-        if interrupt.load(Ordering::Relaxed) {
-            finish = Finish::Interrupted;
-            break;
+    let mut draft = Draft::new(model, prompt, options);
+    let finish = loop {
+        if draft.tokens.len() >= options.max_tokens {
+            break Finish::Length;
         }
-        let exempt = |id| exempt_from_frequency(&model.tokenizer.piece(id));
-        let choice = sampling.next(&logits.values(), exempt)?;
+        if interrupt.load(Ordering::Relaxed) {
+            break Finish::Interrupted;
+        }
+        let choice = draft.choose(&logits)?;
         // A token chosen is a token read, so that the state stands after all of them.
         match model.read(&[choice.token], &state, interrupt) {
             Ok(next) => (logits, state) = next,
-            Err(error) if error.is::<Interrupted>() => {
-                finish = Finish::Interrupted;
-                break;
-            }
+            Err(error) if error.is::<Interrupted>() => break Finish::Interrupted,
             Err(error) => return Err(error),
         }
-        tokens.push(choice.token);
-        logprobs.push(choice.logprob);
-        let ended = options.end.contains(&choice.token);
-        let decoded = if ended { String::new() } else { decoder.push(choice.token) };
-        let (safe, stopped) = stop.push(&decoded);
-        text.push_str(&safe);
+        let (safe, finish) = draft.write(choice);
         let piece = Piece { token: choice.token, text: &safe, logprob: choice.logprob };
         let more = each(&piece)?;
-        if let Some(why) = why(stopped, ended, more) {
-            finish = why;
-            break;
+        if let Some(finish) = finish.or((!more).then_some(Finish::Callback)) {
+            break finish;
         }
-    }
-    if finish != Finish::Stop {
-        let (rest, stopped) = stop.push(&decoder.finish());
-        text.push_str(&rest);
-        text.push_str(&if stopped { String::new() } else { stop.finish() });
-    }
+    };
+    let text = draft.writer.close(finish);
+    let Draft { tokens, logprobs, .. } = draft;
     Ok(Generation { text, tokens, logprobs, state, logits, finish, time: start.elapsed() })
 }
 
-fn why(stopped: bool, ended: bool, more: bool) -> Option<Finish> {
-    match (stopped, ended, more) {
-        (true, ..) => Some(Finish::Stop),
-        (_, true, _) => Some(Finish::End),
-        (.., false) => Some(Finish::Callback),
-        _ => None,
+/// Tokens on their way, with all that chooses them.
+struct Draft<'a> {
+    model: &'a Model,
+    options: &'a Options,
+    sampling: Sampling,
+    usable: Vec<bool>,
+    writer: Writer,
+    tokens: Vec<u32>,
+    logprobs: Vec<f32>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(model: &'a Model, prompt: &[u32], options: &'a Options) -> Self {
+        let mut sampling = Sampling::new(options.sampler.clone(), options.seed);
+        sampling.read(prompt);
+        Self {
+            model,
+            options,
+            sampling,
+            usable: usable(model, &options.end, options.unused_ids),
+            writer: Writer::new(model, options.stop.clone()),
+            tokens: Vec::new(),
+            logprobs: Vec::new(),
+        }
+    }
+
+    fn choose(&mut self, logits: &Array) -> Result<Choice> {
+        let exempt = |id| exempt_from_frequency(&self.model.tokenizer.piece(id));
+        self.sampling.next(&logits.values(), |id| self.usable[id as usize], exempt)
+    }
+
+    /// Takes a token in; what of its text is safe to show, and whether it ends the whole.
+    fn write(&mut self, choice: Choice) -> (String, Option<Finish>) {
+        self.tokens.push(choice.token);
+        self.logprobs.push(choice.logprob);
+        if self.options.end.contains(&choice.token) {
+            return (String::new(), Some(Finish::End));
+        }
+        let (safe, stopped) = self.writer.write(choice.token);
+        (safe, stopped.then_some(Finish::Stop))
+    }
+}
+
+/// Whether each id may be chosen at all: the tokenizer knows it, or it ends the text.
+pub(crate) fn usable(model: &Model, end: &[u32], unused_ids: bool) -> Vec<bool> {
+    let usable = |id| unused_ids || model.tokenizer.knows(id) || end.contains(&id);
+    (0..model.vocab_size() as u32).map(usable).collect()
+}
+
+/// Makes text of tokens, and watches for what stops it.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    decoder: Decoder,
+    stop: Stop,
+    text: String,
+}
+
+impl Writer {
+    pub(crate) fn new(model: &Model, stop: Vec<String>) -> Self {
+        Self { decoder: model.tokenizer.decoder(), stop: Stop::new(stop), text: String::new() }
+    }
+
+    /// Takes a token; what is safe to show now, and whether a stop text is complete.
+    pub(crate) fn write(&mut self, token: u32) -> (String, bool) {
+        let (safe, stopped) = self.stop.push(&self.decoder.push(token));
+        self.text.push_str(&safe);
+        (safe, stopped)
+    }
+
+    /// The whole text, with what was held back for the start of a stop text or of a character.
+    pub(crate) fn close(&mut self, finish: Finish) -> String {
+        if finish != Finish::Stop {
+            let (rest, stopped) = self.stop.push(&self.decoder.finish());
+            self.text.push_str(&rest);
+            self.text.push_str(&if stopped { String::new() } else { self.stop.finish() });
+        }
+        std::mem::take(&mut self.text)
     }
 }
 

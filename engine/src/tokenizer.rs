@@ -142,6 +142,16 @@ impl Tokenizer {
         }
     }
 
+    /// Whether the vocabulary has this id. Bytes know every id: they also stand in for tokenizers
+    /// that were not found.
+    pub fn knows(&self, token: u32) -> bool {
+        match self {
+            Self::World(world) => !world.piece(token).is_empty(),
+            Self::Json(json) => (token as usize) < json.size(),
+            Self::Bytes => true,
+        }
+    }
+
     /// A decoder that takes one token at a time and gives the text as soon as it is certain.
     pub fn decoder(&self) -> Decoder {
         Decoder::new(self.clone())

@@ -95,7 +95,7 @@ impl Chat {
         let mut listener = Listener::new(context, &host, &mut options)?;
         let mut talk = self.talk()?;
         let usual = talk.options.clone();
-        let once = settings(&host, &mut options, usual.clone())?;
+        let once = settings(&host, &self.model, &mut options, usual.clone())?;
         options.finish()?;
         let seed = once.seed;
         talk.options = once;

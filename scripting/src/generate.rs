@@ -4,7 +4,7 @@ use crate::charts::short;
 use crate::host::{Fallible, Host, Value, engine_failure, fail, harmless, stopped, words};
 use crate::model::Model;
 use crate::options::OptionMap;
-use crate::sampler::sampler_over;
+use crate::sampler::{sampler_over, token_list};
 use crate::state::State;
 use crate::tensor::Tensor;
 use crate::tokens::Tokens;
@@ -24,6 +24,11 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// A text that came from this seed; `streamed` says that it has been shown already.
+    pub fn new(made: Made, model: &Model, seed: u64, streamed: bool) -> Self {
+        Self { made, model: model.clone(), seed, streamed }
+    }
+
     /// Statistics in one line.
     fn describe(&self) -> String {
         let (count, why) = (self.made.tokens.len(), self.made.finish.name());
@@ -111,7 +116,7 @@ impl<'a> Listener<'a> {
         }
         let made = made.map_err(engine_failure)?;
         let interrupted = made.finish == Finish::Interrupted;
-        let made = Generation { made, model: model.clone(), seed, streamed: self.stream };
+        let made = Generation::new(made, model, seed, self.stream);
         if interrupted {
             self.host.partial.replace(Some(Dynamic::from(made)));
             return Err(stopped());
@@ -120,19 +125,25 @@ impl<'a> Listener<'a> {
     }
 }
 
-/// Reads how to generate: the sampler, `max_tokens`, `stop`, `seed`.
+/// Reads how to generate with this model: the sampler, `max_tokens`, `stop`, `seed`.
 ///
 /// # Errors
 /// When a setting is of the wrong type or out of range.
-pub fn settings(host: &Host, options: &mut OptionMap, base: Options) -> Fallible<Options> {
+pub fn settings(
+    host: &Host,
+    model: &Model,
+    options: &mut OptionMap,
+    base: Options,
+) -> Fallible<Options> {
     let seed = options.optional_integer("seed", ..)?.map_or_else(|| host.next_seed(), |s| s as u64);
     let stop = options.texts("stop")?;
     Ok(Options {
-        sampler: sampler_over(options, base.sampler)?,
+        sampler: sampler_over(options, base.sampler, Some(&model.engine().tokenizer))?,
         max_tokens: options.integer("max_tokens", base.max_tokens as i64, 0..=10_000_000)? as usize,
         stop: if stop.is_empty() { base.stop } else { stop },
         seed,
-        end: base.end,
+        end: token_list(options, "end", base.end, Some(&model.engine().tokenizer))?,
+        unused_ids: options.flag("unused_ids", base.unused_ids)?,
     })
 }
 
@@ -147,7 +158,7 @@ fn run(
     let state = model.first_state("generate", &mut options)?;
     let mut listener = Listener::new(context, &host, &mut options)?;
     let usual = Options::of(&model.engine());
-    let settings = settings(&host, &mut options, usual)?;
+    let settings = settings(&host, model, &mut options, usual)?;
     options.finish()?;
     let ids = model.ids(prompt)?;
     let engine = model.engine();
@@ -184,13 +195,35 @@ mod functions {
     ///
     /// - `max_tokens` at most, 100
     /// - `temperature` sharpens below 1, flattens above, 0 takes the likeliest; 1.0
-    /// - `top_p` keeps the likeliest tokens that sum to this, 0.85
+    /// - `top_p` keeps the likeliest tokens that sum to this, 0.85; 1 keeps all
     /// - `top_k` keeps at most this many, 0 keeps all
-    /// - `presence_penalty` taken off the logit of a token that occurred, 0.2; 0 for bytes
-    /// - `frequency_penalty` taken off for each time it occurred, 0.2
+    /// - `order` `"rwkv"`: cut, then temperature; `"hf"`: temperature, then cut
+    /// - `presence_penalty` taken off the logit of a token that was chosen, 0.2; 0 for bytes
+    /// - `frequency_penalty` taken off for each time it was chosen, 0.2; 0 for bytes
     /// - `penalty_decay` share of an occurrence that is left one token later, 0.996
-    /// - `ban` ids never to choose
+    /// - `repetition_penalty` divides the logits of all tokens read or chosen, 1 is off
+    /// - `repetition_window` how many of the last tokens that looks at, 0 is all
+    /// - `ban` ids or texts of tokens never to choose
+    /// - `logit_bias` added to logits: `#{ " the": -2 }`, or `[[id, -2]]`
+    /// - `unused_ids` lets ids come that the tokenizer does not know
+    ///
+    /// More rules, off unless asked for:
+    ///
+    /// - `min_p` keeps tokens at least this share as likely as the likeliest
+    /// - `typical_p` keeps the tokens of most expected surprise that sum to this
+    /// - `tail_free` cuts the flat tail behind this share of the bend; `tail_free_llama` as llama.cpp
+    /// - `top_a` keeps tokens likelier than this times the square of the likeliest
+    /// - `top_p_x` saves tokens likelier than this from `top_p`
+    /// - `exact_top_p` weakens the last token of `top_p` until the kept ones sum to it
+    /// - `epsilon_cutoff` keeps tokens at least this likely
+    /// - `eta_cutoff` keeps tokens this likely, or less where all are unlikely
+    /// - `mirostat` steers the surprise in place of the cuts, by version 1 or 2
+    /// - `mirostat_tau` the mean surprise it aims at, 5 bits; `mirostat_eta` how fast, 0.1
+    ///
+    /// And what is around:
+    ///
     /// - `stop` a string or strings that end the text
+    /// - `end` ids or texts of tokens that end it, `[0]`
     /// - `seed` the same seed gives the same text
     /// - `state` to start from; it is not changed
     /// - `stream` shows the text while it comes
@@ -270,6 +303,17 @@ mod functions {
     #[rhai_fn(get = "logprobs", pure)]
     pub fn logprobs(this: &mut Generation) -> Array {
         this.made.logprobs.iter().map(|x| f64::from(*x).into()).collect()
+    }
+
+    /// The log-probability of all tokens together.
+    ///
+    /// ```
+    /// let out = load_model("toy:rwkv4").generate("a", #{ max_tokens: 2 });
+    /// assert((out.logprob - out.logprobs.sum()).abs() < 0.0001);
+    /// ```
+    #[rhai_fn(get = "logprob", pure)]
+    pub fn logprob(this: &mut Generation) -> FLOAT {
+        this.made.logprob()
     }
 
     /// The mean of the log-probabilities: how sure the model was of its words.

@@ -3,12 +3,12 @@
 use crate::charts::short;
 use crate::host::{Fallible, Host, engine_failure, fail};
 use crate::options::OptionMap;
-use crate::sampler::sampler_from;
+use crate::sampler::sampler_over;
 use crate::tensor::Tensor;
 use crate::{Table, View};
 use rhai::plugin::*;
 use rhai::{FLOAT, INT, Map, Module};
-use rwkv_engine::sample::Sampling;
+use rwkv_engine::sample::{Sampler, Sampling};
 
 /// The module of this file.
 pub fn module() -> Module {
@@ -268,9 +268,9 @@ mod functions {
 
     /// Draws a token from the logits of one position.
     ///
-    /// - `temperature` sharpens below 1, flattens above, 0 takes the likeliest
-    /// - `top_p` keeps the likeliest tokens that sum to this
-    /// - `top_k` keeps at most this many, 0 keeps all
+    /// - `temperature`, `top_p`, `top_k`, `ban` and all the other settings of `generate` that say
+    ///   how a token is chosen
+    /// - `unused_ids` lets ids come that the tokenizer does not know
     /// - `seed` for the same draw again
     ///
     /// ```
@@ -280,12 +280,16 @@ mod functions {
     pub fn sample(context: NativeCallContext, this: &mut Tensor, options: Map) -> Fallible<INT> {
         let host = Host::of(&context);
         let mut options = OptionMap::new("sample", options);
-        let sampler = sampler_from(&mut options)?;
+        let tokenizer = this.pieces.as_ref();
+        let sampler = sampler_over(&mut options, Sampler::default(), tokenizer)?;
+        let unused = options.flag("unused_ids", false)?;
         let seed =
             options.optional_integer("seed", ..)?.map_or_else(|| host.next_seed(), |s| s as u64);
         options.finish()?;
         let logits = vector(this, "sample")?;
-        let choice = Sampling::new(sampler, seed).next(&logits, |_| false);
+        // Id 0 has no text but ends one.
+        let known = |id| unused || id == 0 || tokenizer.is_none_or(|all| all.knows(id));
+        let choice = Sampling::new(sampler, seed).next(&logits, known, |_| false);
         Ok(choice.map_err(engine_failure)?.token as INT)
     }
 }

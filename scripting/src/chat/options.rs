@@ -28,10 +28,14 @@ pub fn start(host: &Host, model: &Model, options: Map) -> Fallible<Chat> {
             fail(format!("new_chat: `sampler` must be a map, not {}", words(&sampler)))
         })?;
         let mut inner = OptionMap::new("sampler", map);
-        usual.sampler = crate::sampler::sampler_over(&mut inner, usual.sampler)?;
+        usual.sampler = crate::sampler::sampler_over(
+            &mut inner,
+            usual.sampler,
+            Some(&model.engine().tokenizer),
+        )?;
         inner.finish()?;
     }
-    let settings = settings(host, &mut options, usual)?;
+    let settings = settings(host, model, &mut options, usual)?;
     options.finish()?;
     Chat::new(state, template, settings).map_err(engine_failure)
 }
