@@ -2,11 +2,13 @@
 //! text, and lets everything an RWKV model remembers on the way be held as a value.
 //!
 //! The path of a token: [`tokenizer`] → [`rwkv`] (with a [`state`]) → [`sample`] → [`tokenizer`];
-//! [`generate`] walks it again and again, [`chat`] in turns. [`checkpoint`] opens files,
+//! [`generate`] walks it again and again, [`beam`] on several ways at once, [`chat`] in turns;
+//! [`rank`] compares given ways. [`checkpoint`] opens files,
 //! [`weights`] makes models of them, [`model`] keeps a model with its tokenizer and its device, and
 //! [`train`] changes it. Nothing here prints, parses scripts or knows of a terminal.
 
 pub mod adapter;
+pub mod beam;
 pub mod chat;
 pub mod checkpoint;
 pub mod device;
@@ -14,6 +16,7 @@ pub mod generate;
 pub mod info;
 pub mod layers;
 pub mod model;
+pub mod rank;
 pub mod rwkv;
 pub mod sample;
 pub mod state;

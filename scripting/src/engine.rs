@@ -5,7 +5,7 @@ use crate::imports::Imports;
 use crate::{
     Output, chat, checkpoints, data, facts, files, generate, ieee, layer, lists, measure, model,
 };
-use crate::{numbers, output, plot, state, system, tensor, text, tokens, train};
+use crate::{numbers, output, plot, search, state, system, tensor, text, tokens, train};
 use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Position};
 use std::rc::Rc;
 
@@ -83,6 +83,7 @@ fn register(engine: &mut Engine) {
         .register_global_module(state::module().into())
         .register_global_module(layer::module().into())
         .register_global_module(generate::module().into())
+        .register_global_module(search::module().into())
         .register_global_module(chat::module().into())
         .register_global_module(train::module().into())
         .register_global_module(data::module().into())

@@ -33,6 +33,7 @@ mod output;
 mod panics;
 mod plot;
 mod sampler;
+mod search;
 mod session;
 mod show;
 mod state;

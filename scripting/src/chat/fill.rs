@@ -23,7 +23,7 @@ fn run(
     let mut listener = Listener::new(context, &host, &mut options)?;
     let engine = model.engine();
     let usual = Options { stop: vec![FLOWER.to_string()], ..Options::of(&engine) };
-    let settings = settings(&host, this, &mut options, usual)?;
+    let settings = settings(&host, model, &mut options, usual)?;
     options.finish()?;
     let prompt = fill_prompt(prefix, suffix).map_err(engine_failure)?;
     let prompt = encode(&engine, &prompt, begins).map_err(engine_failure)?;

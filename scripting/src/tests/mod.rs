@@ -5,6 +5,7 @@ mod failures;
 mod language;
 mod manual;
 mod models;
+mod sampling;
 mod typing;
 
 use crate::{Canvas, Failure, Options, Output, Session};
