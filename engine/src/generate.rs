@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::constrain::{Constraint, Form};
 use crate::model::{Interrupted, Model};
 use crate::sample::{Choice, Sampler, Sampling, exempt_from_frequency};
 use crate::state::State;
@@ -28,6 +29,8 @@ pub struct Options {
     /// Whether ids may be chosen that the tokenizer has no text for and that end nothing: models
     /// have logits for a few more ids than their vocabulary has.
     pub unused_ids: bool,
+    /// What the text has to look like; it ends where it can only be complete.
+    pub form: Option<Form>,
 }
 
 impl Options {
@@ -63,6 +66,7 @@ impl Default for Options {
             stop: Vec::new(),
             end: vec![0],
             unused_ids: false,
+            form: None,
         }
     }
 }
@@ -88,6 +92,8 @@ pub enum Finish {
     End,
     /// The callback said so.
     Callback,
+    /// Nothing can follow in the form that was asked for.
+    Complete,
     /// Somebody pressed Ctrl-C.
     Interrupted,
 }
@@ -100,6 +106,7 @@ impl Finish {
             Self::Length => "length",
             Self::End => "eos",
             Self::Callback => "callback",
+            Self::Complete => "complete",
             Self::Interrupted => "interrupted",
         }
     }
@@ -145,7 +152,8 @@ impl Generation {
 /// say `false` to stop. The state given is not changed.
 ///
 /// # Errors
-/// For an empty prompt, a state of another model, options out of range, and what `each` returns.
+/// For an empty prompt, a state of another model, options out of range, a form that no text can
+/// have, and what `each` returns.
 /// An interrupt while the prompt is read is [`Interrupted`]; later it ends the text.
 pub fn generate(
     model: &Model,
@@ -156,10 +164,13 @@ pub fn generate(
     mut each: impl FnMut(&Piece) -> Result<bool>,
 ) -> Result<Generation> {
     options.sampler.check()?;
+    let mut draft = Draft::new(model, prompt, options)?;
     let (mut logits, mut state) = model.read(prompt, state, interrupt)?;
     let start = Instant::now();
-    let mut draft = Draft::new(model, prompt, options);
     let finish = loop {
+        if draft.constraint.as_ref().is_some_and(Constraint::is_complete) {
+            break Finish::Complete;
+        }
         if draft.tokens.len() >= options.max_tokens {
             break Finish::Length;
         }
@@ -173,7 +184,7 @@ pub fn generate(
             Err(error) if error.is::<Interrupted>() => break Finish::Interrupted,
             Err(error) => return Err(error),
         }
-        let (safe, finish) = draft.write(choice);
+        let (safe, finish) = draft.write(choice)?;
         let piece = Piece { token: choice.token, text: &safe, logprob: choice.logprob };
         let more = each(&piece)?;
         if let Some(finish) = finish.or((!more).then_some(Finish::Callback)) {
@@ -191,40 +202,53 @@ struct Draft<'a> {
     options: &'a Options,
     sampling: Sampling,
     usable: Vec<bool>,
+    constraint: Option<Constraint>,
     writer: Writer,
     tokens: Vec<u32>,
     logprobs: Vec<f32>,
 }
 
 impl<'a> Draft<'a> {
-    fn new(model: &'a Model, prompt: &[u32], options: &'a Options) -> Self {
+    fn new(model: &'a Model, prompt: &[u32], options: &'a Options) -> Result<Self> {
+        let begin = |form| Constraint::new(form, &model.tokenizer.vocabulary()?);
         let mut sampling = Sampling::new(options.sampler.clone(), options.seed);
         sampling.read(prompt);
-        Self {
+        Ok(Self {
             model,
             options,
             sampling,
             usable: usable(model, &options.end, options.unused_ids),
+            constraint: options.form.as_ref().map(begin).transpose()?,
             writer: Writer::new(model, options.stop.clone()),
             tokens: Vec::new(),
             logprobs: Vec::new(),
-        }
+        })
     }
 
     fn choose(&mut self, logits: &Array) -> Result<Choice> {
         let exempt = |id| exempt_from_frequency(&self.model.tokenizer.piece(id));
-        self.sampling.next(&logits.values(), |id| self.usable[id as usize], exempt)
+        let usable = |id: u32| self.usable[id as usize];
+        let logits = logits.values();
+        let Some(constraint) = &self.constraint else {
+            return self.sampling.next(&logits, usable, exempt);
+        };
+        let ends = |id| constraint.may_end() && self.options.end.contains(&id);
+        let fits = |id| usable(id) && constraint.allows(id) || ends(id);
+        self.sampling.next(&logits, fits, exempt)
     }
 
     /// Takes a token in; what of its text is safe to show, and whether it ends the whole.
-    fn write(&mut self, choice: Choice) -> (String, Option<Finish>) {
+    fn write(&mut self, choice: Choice) -> Result<(String, Option<Finish>)> {
         self.tokens.push(choice.token);
         self.logprobs.push(choice.logprob);
         if self.options.end.contains(&choice.token) {
-            return (String::new(), Some(Finish::End));
+            return Ok((String::new(), Some(Finish::End)));
+        }
+        if let Some(constraint) = &mut self.constraint {
+            constraint.push(choice.token)?;
         }
         let (safe, stopped) = self.writer.write(choice.token);
-        (safe, stopped.then_some(Finish::Stop))
+        Ok((safe, stopped.then_some(Finish::Stop)))
     }
 }
 

@@ -3,14 +3,15 @@
 //!
 //! The path of a token: [`tokenizer`] → [`rwkv`] (with a [`state`]) → [`sample`] → [`tokenizer`];
 //! [`generate`] walks it again and again, [`beam`] on several ways at once, [`chat`] in turns;
-//! [`rank`] compares given ways. [`checkpoint`] opens files,
-//! [`weights`] makes models of them, [`model`] keeps a model with its tokenizer and its device, and
-//! [`train`] changes it. Nothing here prints, parses scripts or knows of a terminal.
+//! [`constrain`] keeps it on ways to a given form and [`rank`] compares given ways. [`checkpoint`]
+//! opens files, [`weights`] makes models of them, [`model`] keeps a model with its tokenizer and its
+//! device, and [`train`] changes it. Nothing here prints, parses scripts or knows of a terminal.
 
 pub mod adapter;
 pub mod beam;
 pub mod chat;
 pub mod checkpoint;
+pub mod constrain;
 pub mod device;
 pub mod generate;
 pub mod info;

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail};
 
+use crate::constrain::Vocabulary;
 pub use decoder::Decoder;
 pub use json::Json;
 pub use world::World;
@@ -150,6 +151,23 @@ impl Tokenizer {
             Self::Json(json) => (token as usize) < json.size(),
             Self::Bytes => true,
         }
+    }
+
+    /// Its tokens as [`crate::constrain`] needs them, worked out at the first call and kept.
+    ///
+    /// # Errors
+    /// As [`Vocabulary::of`].
+    pub fn vocabulary(&self) -> Result<Vocabulary> {
+        let kept = match self {
+            Self::World(world) => &world.vocabulary,
+            Self::Json(json) => &json.vocabulary,
+            Self::Bytes => return Vocabulary::of(self),
+        };
+        if let Some(vocabulary) = kept.get() {
+            return Ok(vocabulary.clone());
+        }
+        let made = Vocabulary::of(self)?;
+        Ok(kept.get_or_init(|| made).clone())
     }
 
     /// A decoder that takes one token at a time and gives the text as soon as it is certain.

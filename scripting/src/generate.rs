@@ -1,6 +1,7 @@
 //! Generating text, and what it gives.
 
 use crate::charts::short;
+use crate::form::form;
 use crate::host::{Fallible, Host, Value, engine_failure, fail, harmless, stopped, words};
 use crate::model::Model;
 use crate::options::OptionMap;
@@ -144,6 +145,7 @@ pub fn settings(
         seed,
         end: token_list(options, "end", base.end, Some(&model.engine().tokenizer))?,
         unused_ids: options.flag("unused_ids", base.unused_ids)?,
+        form: form(options)?.or(base.form),
     })
 }
 
@@ -220,6 +222,14 @@ mod functions {
     /// - `mirostat` steers the surprise in place of the cuts, by version 1 or 2
     /// - `mirostat_tau` the mean surprise it aims at, 5 bits; `mirostat_eta` how fast, 0.1
     ///
+    /// A form that the whole text must have; it ends with the form or with an end token, and is
+    /// incomplete only if `max_tokens` come first:
+    ///
+    /// - `choices` one of these strings
+    /// - `regex` a regular expression, without `^` and `$`
+    /// - `json_schema` a map, or a string, which keeps the order of its keys
+    /// - `grammar` in the syntax of Lark (llguidance's, not GBNF), from the rule `start`
+    ///
     /// And what is around:
     ///
     /// - `stop` a string or strings that end the text
@@ -232,6 +242,8 @@ mod functions {
     /// ```
     /// let out = load_model("toy:rwkv4").generate("Once", #{ max_tokens: 5, seed: 1 });
     /// assert(out.tokens.len <= 5);
+    /// let digits = load_model("toy:rwkv4").generate("Once", #{ regex: "[0-9]{3}", stream: false });
+    /// assert(digits.text.len() == 3);
     /// ```
     #[rhai_fn(return_raw, pure, volatile)]
     pub fn generate(
@@ -284,7 +296,7 @@ mod functions {
         Tensor { array: this.made.logits.clone(), pieces }
     }
 
-    /// Why the text ended: `stop`, `length`, `eos`, `callback` or `interrupted`.
+    /// Why the text ended: `stop`, `length`, `eos`, `complete`, `callback` or `interrupted`.
     ///
     /// ```
     /// let out = load_model("toy:rwkv4").generate("a", #{ on_token: |token| false });

@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod facts;
 mod files;
+mod form;
 mod generate;
 mod help;
 mod host;

@@ -1,15 +1,19 @@
 //! Tokenizers of the Hugging Face library, as RWKV-4 and the MIDI models use them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
 use tokenizers::DecoderWrapper;
+
+use crate::constrain::Vocabulary;
 
 /// A `tokenizer.json`, and whether its tokens are spelled in the byte alphabet of GPT-2.
 #[derive(Debug)]
 pub struct Json {
     tokenizer: tokenizers::Tokenizer,
     byte_level: bool,
+    pub(super) vocabulary: OnceLock<Vocabulary>,
 }
 
 impl Json {
@@ -25,7 +29,7 @@ impl Json {
             }
             _ => false,
         };
-        Ok(Self { tokenizer, byte_level })
+        Ok(Self { tokenizer, byte_level, vocabulary: OnceLock::new() })
     }
 
     /// How many ids there are, added tokens included.

@@ -1,11 +1,13 @@
 //! The `rwkv_vocab` tokenizer: a list of byte strings, matched greedily from left to right.
 
 use std::str::Chars;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use ruzstd::decoding::FrameDecoder;
 
 use super::trie::Trie;
+use crate::constrain::Vocabulary;
 
 /// See `engine/assets/README.md` for where it comes from.
 const VOCABULARY: &[u8] = include_bytes!("../../assets/rwkv_vocab_v20230424.txt.zst");
@@ -21,6 +23,7 @@ const MOST_IDS: usize = 1 << 20;
 pub struct World {
     pieces: Pieces,
     trie: Trie,
+    pub(super) vocabulary: OnceLock<Vocabulary>,
 }
 
 /// All pieces in one array; piece `id` ends at `ends[id]`, where the next one starts.
@@ -78,7 +81,7 @@ impl World {
         ensure!(!pieces.bytes.is_empty(), "the vocabulary is empty");
         let ids = (1..pieces.ends.len() as u32).map(|id| (pieces.piece(id), id));
         let trie = Trie::new(ids.filter(|(piece, _)| !piece.is_empty()).collect());
-        Ok(Self { pieces, trie })
+        Ok(Self { pieces, trie, vocabulary: OnceLock::new() })
     }
 
     /// Whether both cut every text alike; one may have more ids without text.

@@ -95,3 +95,36 @@ fn choices_are_ranked() {
         assert!(drawn.contains(said), "{code}\n{drawn}");
     }
 }
+
+#[test]
+fn texts_keep_the_form_they_are_given() {
+    let mut desk = desk();
+    desk.line(
+        "fn of(m, o) { o.max_tokens = 500; o.stream = false; o.seed = 1; m.generate(\"x\", o) }",
+    );
+    all_true(
+        &mut desk,
+        &[
+            "let out = of(m, #{ choices: [\"yes\", \"no\"] }); \
+             out.text in [\"yes\", \"no\"] && out.finish_reason == \"complete\"",
+            "let digits = of(m, #{ regex: \"[0-9]{4}\" }).text; parse_int(digits) >= 0",
+            "let schema = #{ type: \"object\", properties: #{ n: #{ type: \"integer\", minimum: 1, \
+             maximum: 9 } }, required: [\"n\"], additionalProperties: false }; \
+             let n = parse_json(of(m, #{ json_schema: schema }).text).n; n >= 1 && n <= 9",
+            "parse_json(of(m, #{ json_schema: `{\"enum\": [7]}` }).text) == 7",
+            "of(m, #{ grammar: `start: \"a\" b \"a\"\nb: \"b\" | \"bb\"` }).text in [\"aba\", \"abba\"]",
+            "let c = m.new_chat(#{ choices: [\"hm\"] }); c.say(\"?\", #{ stream: false }).text == \"hm\"",
+        ],
+    );
+    for (code, said) in [
+        ("m.generate(\"a\", #{ regex: \"(\" })", "`regex` cannot be used"),
+        ("m.generate(\"a\", #{ regex: 1 })", "`regex` must be a string, not an integer"),
+        ("m.generate(\"a\", #{ choices: [] })", "`choices` is empty"),
+        ("m.generate(\"a\", #{ choices: [1] })", "`choices` must be an array of strings"),
+        ("m.generate(\"a\", #{ json_schema: \"{\" })", "`json_schema` is not JSON"),
+        ("m.generate(\"a\", #{ regex: \"a\", choices: [\"a\"] })", "exclude each other"),
+    ] {
+        let drawn = desk.refusal(code);
+        assert!(drawn.contains(said), "{code}\n{drawn}");
+    }
+}
