@@ -88,8 +88,13 @@ impl Vocabulary {
     /// hold, never come.
     ///
     /// # Errors
-    /// When llguidance refuses it.
+    /// When the text of its tokens is more than their bytes in a row.
     pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
+        ensure!(
+            tokenizer.joins_bytes(),
+            "this tokenizer.json puts spaces between its tokens or changes them when they meet, so \
+             no form can be asked of their text; only byte-level ones can be held to a form"
+        );
         let size = tokenizer.size() as u32;
         // This byte marks special tokens there and is part of no UTF-8 text.
         let text = |id| Some(tokenizer.piece(id)).filter(|piece| piece.first() != Some(&0xFF));

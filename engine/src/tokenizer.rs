@@ -153,6 +153,14 @@ impl Tokenizer {
         }
     }
 
+    /// Whether the text of tokens is nothing but their pieces one after the other.
+    pub fn joins_bytes(&self) -> bool {
+        match self {
+            Self::World(_) | Self::Bytes => true,
+            Self::Json(json) => json.byte_level,
+        }
+    }
+
     /// Its tokens as [`crate::constrain`] needs them, worked out at the first call and kept.
     ///
     /// # Errors

@@ -85,6 +85,25 @@ fn random_models_write_json_that_parses() {
     }
 }
 
+fn open(json: &str) -> Tokenizer {
+    let name = format!("rwkv-forms-{}-{}.json", std::process::id(), json.len());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, json).unwrap();
+    let tokenizer = Tokenizer::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    tokenizer
+}
+
+#[test]
+fn a_tokenizer_of_whole_words_is_refused() {
+    let words = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null,
+        "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"<unk>": 0, "on": 1}, "unk_token": "<unk>"}}"#;
+    let error = Vocabulary::of(&open(words)).unwrap_err().to_string();
+    assert!(error.contains("byte-level"), "{error}");
+}
+
 #[test]
 fn every_tokenizer_can_be_held_to_a_form() {
     let words = r#"{"version": "1.0", "truncation": null, "padding": null, "normalizer": null,
@@ -94,12 +113,7 @@ fn every_tokenizer_can_be_held_to_a_form() {
         "model": {"type": "BPE", "dropout": null, "unk_token": null, "fuse_unk": false,
         "continuing_subword_prefix": null, "end_of_word_suffix": null, "merges": ["Ĺ ¥"],
         "vocab": {"æ": 0, "Ĺ": 1, "¥": 2, "Ĺ¥": 3, "a": 4, "ÿ": 5}}}"#;
-    let folder = std::env::temp_dir().join(format!("rwkv-forms-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join("tokenizer.json");
-    std::fs::write(&path, words).unwrap();
-    let json = Vocabulary::of(&Tokenizer::open(&path).unwrap()).unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    let json = Vocabulary::of(&open(words)).unwrap();
     let allowed = |constraint: &Constraint| -> Vec<u32> {
         (0..7).filter(|&id| constraint.allows(id)).collect()
     };

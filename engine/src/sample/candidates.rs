@@ -67,7 +67,8 @@ impl Candidates {
 
     /// Keeps what mirostat allows; `n` is the size of the vocabulary.
     fn steer(mut self, version: usize, mu: f64, n: usize) -> Self {
-        self.sort(0.0);
+        // Version 2 keeps nothing that surprises by more than `mu` bits; a bit of slack for rounding.
+        self.sort(if version == 2 { (-mu - 1e-6).exp2() } else { 0.0 });
         let count = match version {
             1 => mirostat::first(&self.p, mu, n),
             _ => mirostat::second(&self.p, mu),

@@ -1,6 +1,6 @@
 //! A run of sampling: rules, random numbers, and what occurred so far.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 use rand_chacha::ChaCha8Rng;
@@ -111,9 +111,13 @@ impl Sampling {
 /// Makes tokens that occurred less likely, each once however often (CTRL): positive logits are
 /// divided by `penalty`, negative ones multiplied.
 pub fn repetition_penalty(logits: &mut [f32], occurred: &[u32], penalty: f32) {
-    let occurred: BTreeSet<_> = occurred.iter().filter(|_| penalty != 1.0).collect();
+    if penalty == 1.0 {
+        return;
+    }
+    let mut done = vec![false; logits.len()];
     for &token in occurred {
-        if let Some(logit) = logits.get_mut(token as usize) {
+        let Some(logit) = logits.get_mut(token as usize) else { continue };
+        if !std::mem::replace(&mut done[token as usize], true) {
             *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
         }
     }

@@ -12,7 +12,7 @@ use crate::constrain::Vocabulary;
 #[derive(Debug)]
 pub struct Json {
     tokenizer: tokenizers::Tokenizer,
-    byte_level: bool,
+    pub(super) byte_level: bool,
     pub(super) vocabulary: OnceLock<Vocabulary>,
 }
 
