@@ -27,8 +27,9 @@ pub enum Form {
     Grammar(String),
 }
 
-/// White space that JSON may have between its parts: enough to indent, not enough to get lost in.
-const JSON_SPACE: &str = r"[ \n]{1,20}";
+/// White space that JSON may have between its parts: enough to indent, not enough to get lost in,
+/// and never the blank line that ends an answer in a chat.
+const JSON_SPACE: &str = r"\n {0,20}| {1,20}";
 
 impl Form {
     /// JSON that fits a schema: a value that can be written as JSON, or a text of JSON.

@@ -76,6 +76,7 @@ fn random_models_write_json_that_parses() {
     for seed in 0..20 {
         let out = run(&model, &Form::JsonSchema(schema.clone()), seed, 1000);
         let value: Value = serde_json::from_str(&out.text).expect(&out.text);
+        assert!(!out.text.contains("\n\n"), "{:?}", out.text);
         assert!((0..=120).contains(&value["age"].as_i64().unwrap()), "{value}");
         assert!(value["name"].as_str().unwrap().chars().count() <= 6, "{value}");
         assert!(
