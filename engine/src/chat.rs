@@ -191,7 +191,9 @@ impl Chat {
                 let exact = !gap.is_empty() && text.strip_prefix(&out.text) == Some(gap);
                 exact.then_some(false)
             }
-            Finish::Length | Finish::Callback | Finish::Interrupted => Some(true),
+            Finish::Length | Finish::Callback | Finish::Complete | Finish::Interrupted => {
+                Some(true)
+            }
         }
     }
 }

@@ -110,11 +110,12 @@ fn share(all: &mut [Ranked]) {
 mod tests {
     use super::*;
     use crate::device;
+    use crate::model::Loading;
 
     static GO: AtomicBool = AtomicBool::new(false);
 
     fn toy() -> Model {
-        Model::load("toy:rwkv7", None, &device::choose("cpu").unwrap()).unwrap()
+        Model::load("toy:rwkv7", &Loading::default(), &device::choose("cpu").unwrap()).unwrap()
     }
 
     fn of(measure: Measure, prompt: &[u32], choices: &[&[u32]]) -> Vec<Ranked> {

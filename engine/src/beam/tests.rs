@@ -2,6 +2,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::device;
+use crate::model::Loading;
 
 static GO: AtomicBool = AtomicBool::new(false);
 
@@ -85,7 +86,8 @@ fn wide_beams_find_the_best_text_that_ends() {
 
 #[test]
 fn every_beam_stands_where_its_tokens_lead() {
-    let model = Model::load("toy:rwkv7", None, &device::choose("cpu").unwrap()).unwrap();
+    let model =
+        Model::load("toy:rwkv7", &Loading::default(), &device::choose("cpu").unwrap()).unwrap();
     let search =
         |options: &Options| beam_search(&model, &[72, 105], &model.state(), options, &GO).unwrap();
     let found = search(&options(3, 4));

@@ -4,11 +4,11 @@ use std::time::Instant;
 use super::*;
 use crate::device;
 use crate::generate::{Finish, Generation, Options, generate};
-use crate::model::Model;
+use crate::model::{Loading, Model};
 use crate::sample::Sampler;
 
 fn toy() -> Model {
-    Model::load("toy:rwkv7", None, &device::choose("cpu").unwrap()).unwrap()
+    Model::load("toy:rwkv7", &Loading::default(), &device::choose("cpu").unwrap()).unwrap()
 }
 
 fn run(model: &Model, form: &Form, seed: u64, max_tokens: usize) -> Generation {
