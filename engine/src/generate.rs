@@ -92,7 +92,7 @@ pub enum Finish {
     End,
     /// The callback said so.
     Callback,
-    /// Nothing can follow in the form that was asked for.
+    /// The text has the form that was asked for, and nothing can follow, or nothing that fits.
     Complete,
     /// Somebody pressed Ctrl-C.
     Interrupted,
@@ -177,7 +177,7 @@ pub fn generate(
         if interrupt.load(Ordering::Relaxed) {
             break Finish::Interrupted;
         }
-        let choice = draft.choose(&logits)?;
+        let Some(choice) = draft.choose(&logits)? else { break Finish::Complete };
         // A token chosen is a token read, so that the state stands after all of them.
         match model.read(&[choice.token], &state, interrupt) {
             Ok(next) => (logits, state) = next,
@@ -225,16 +225,17 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn choose(&mut self, logits: &Array) -> Result<Choice> {
+    /// The next token; none where the text has its form and the model would rather write what does
+    /// not fit than go on.
+    fn choose(&mut self, logits: &Array) -> Result<Option<Choice>> {
         let exempt = |id| exempt_from_frequency(&self.model.tokenizer.piece(id));
-        let usable = |id: u32| self.usable[id as usize];
-        let logits = logits.values();
-        let Some(constraint) = &self.constraint else {
-            return self.sampling.next(&logits, usable, exempt);
-        };
-        let ends = |id| constraint.may_end() && self.options.end.contains(&id);
-        let fits = |id| usable(id) && constraint.allows(id) || ends(id);
-        self.sampling.next(&logits, fits, exempt)
+        let constraint = self.constraint.as_ref();
+        let fits = |id| constraint.is_none_or(|form| form.allows(id));
+        let may_end = constraint.is_none_or(Constraint::may_end);
+        let allowed = |id: u32| self.usable[id as usize] && (may_end || fits(id));
+        let choice = self.sampling.next(&logits.values(), allowed, exempt)?;
+        let ends = self.options.end.contains(&choice.token);
+        Ok((fits(choice.token) || ends).then_some(choice))
     }
 
     /// Takes a token in; what of its text is safe to show, and whether it ends the whole.

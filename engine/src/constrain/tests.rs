@@ -208,3 +208,18 @@ fn masks_of_a_large_vocabulary_are_quick() {
         assert!(mean.as_millis() < 100, "{mean:?}");
     }
 }
+
+#[test]
+fn a_text_ends_where_the_model_would_leave_its_form() {
+    let model = toy();
+    let options =
+        Options { form: Some(Form::Regex("a+".into())), end: vec![], ..Options::default() };
+    for seed in 0..5 {
+        let options = Options { seed, max_tokens: 500, ..options.clone() };
+        let go = AtomicBool::new(false);
+        let out = generate(&model, &[72], &model.state(), &options, &go, |_| Ok(true)).unwrap();
+        assert!(out.text.len() < 100 && out.text.bytes().all(|byte| byte == b'a'), "{}", out.text);
+        assert_eq!(out.finish, Finish::Complete);
+        assert_eq!(out.tokens.len(), out.text.len());
+    }
+}
