@@ -27,10 +27,6 @@ pub enum Form {
     Grammar(String),
 }
 
-/// White space that JSON may have between its parts: enough to indent, not enough to get lost in,
-/// and never the blank line that ends an answer in a chat.
-const JSON_SPACE: &str = r"\n {0,20}| {1,20}";
-
 impl Form {
     /// JSON that fits a schema: a value that can be written as JSON, or a text of JSON.
     ///
@@ -70,8 +66,13 @@ impl Form {
             Self::JsonSchema(schema) => {
                 let mut schema = schema.clone();
                 if let Some(map) = schema.as_object_mut() {
-                    let space = json!({ "whitespace_pattern": JSON_SPACE });
-                    map.entry("x-guidance").or_insert(space);
+                    // On one line: where white space is free, small models get lost in it.
+                    let line = json!({
+                        "whitespace_flexible": false,
+                        "item_separator": ", ",
+                        "key_separator": ": ",
+                    });
+                    map.entry("x-guidance").or_insert(line);
                 }
                 TopLevelGrammar::from_json_schema(schema)
             }

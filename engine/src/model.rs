@@ -65,6 +65,8 @@ pub struct Model {
     pub dtype: Dtype,
     /// What the user should know about how it was loaded.
     pub notes: Vec<String>,
+    /// How its authors write conversations, where the file says so.
+    pub chat_template: Option<String>,
     /// The state before the first token; its shapes are the sizes of the model.
     empty: State,
 }
@@ -100,7 +102,8 @@ impl Model {
         notes: Vec<String>,
     ) -> Self {
         let empty = rwkv.state(1, &place.device);
-        Self { name, rwkv, tokenizer, place: place.clone(), dtype, notes, empty }
+        let (place, chat_template) = (place.clone(), None);
+        Self { name, rwkv, tokenizer, place, dtype, notes, chat_template, empty }
     }
 
     /// Number of blocks.

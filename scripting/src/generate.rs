@@ -222,12 +222,13 @@ mod functions {
     /// - `mirostat` steers the surprise in place of the cuts, by version 1 or 2
     /// - `mirostat_tau` the mean surprise it aims at, 5 bits; `mirostat_eta` how fast, 0.1
     ///
-    /// A form that the whole text must have; it ends with the form or with an end token, and is
-    /// incomplete only if `max_tokens` come first:
+    /// A form that the whole text must have; it ends where it is whole and the model would rather
+    /// write something else, and is incomplete only if `max_tokens` come first:
     ///
     /// - `choices` one of these strings
     /// - `regex` a regular expression, without `^` and `$`
-    /// - `json_schema` a map, or a string, which keeps the order of its keys
+    /// - `json_schema` a map, or a string, which keeps the order of its keys; the text is JSON on
+    ///   one line, as `{"a": 1, "b": 2}`
     /// - `grammar` in the syntax of Lark (llguidance's, not GBNF), from the rule `start`
     ///
     /// And what is around:

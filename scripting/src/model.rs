@@ -9,6 +9,7 @@ use crate::tokens::{Tokens, ids_of};
 use crate::{Output, Table, View};
 use rhai::plugin::*;
 use rhai::{Map, Module};
+use rwkv_engine::chat::Format;
 use rwkv_engine::device::{self, Place};
 use rwkv_engine::info::{amount, trained_context};
 use rwkv_engine::model::Model as Engine;
@@ -297,6 +298,7 @@ mod functions {
             ("heads", format!("{} x {}", model.n_head(), model.head_size())),
             ("vocabulary", model.vocab_size().to_string()),
             ("tokenizer", model.tokenizer.name().to_string()),
+            ("chat format", Format::of(&model).name.to_string()),
             ("trained context", context.unwrap_or_else(|| "unknown".to_string())),
             ("parameters", model.n_params().to_string()),
             ("type on disk", model.dtype.to_string()),

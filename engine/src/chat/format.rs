@@ -126,7 +126,7 @@ impl Format {
 
     /// The format that a loaded model most likely learnt.
     pub fn of(model: &Model) -> &'static Self {
-        Self::guess(&model.name, model.vocab_size(), None)
+        Self::guess(&model.name, model.vocab_size(), model.chat_template.as_deref())
     }
 
     /// The format that a model most likely learnt: its own chat template decides, then the name of

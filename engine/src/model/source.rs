@@ -77,6 +77,7 @@ fn open(
     }
     let dtype = file.dtype("emb.weight").unwrap_or(Dtype::F32);
     let mut model = Model::new(name.to_string(), rwkv, tokenizer, place, dtype, notes);
+    model.chat_template = file.metadata().get("tokenizer.chat_template").cloned();
     if file.names().any(|name| name.ends_with(TUNED)) {
         let version = model.rwkv.version();
         model.empty = State::of_tensors(file, version, &model.empty, &place.device)?;
