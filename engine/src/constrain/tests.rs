@@ -39,7 +39,12 @@ fn forms_are_what_they_say() {
     assert!(fits(&choices, "no") && fits(&choices, "nope") && fits(&choices, "\"ä\\\n\""));
     assert!(!fits(&choices, "nop") && !fits(&choices, "yes"));
     let schema = Form::json_schema(&r#"{"type": "array", "items": {"enum": [1, true]}}"#).unwrap();
-    assert!(fits(&schema, "[1, true,1]") && !fits(&schema, "[2]") && !fits(&schema, "[1"));
+    assert!(
+        fits(&schema, "[1, true, 1]")
+            && !fits(&schema, "[1,1]")
+            && !fits(&schema, "[2]")
+            && !fits(&schema, "[1")
+    );
     let sums = "start: sum\nsum: NUMBER | sum \"+\" sum | \"(\" sum \")\"\nNUMBER: /[0-9]+/";
     let sums = Form::Grammar(sums.into());
     assert!(fits(&sums, "1+(2+3)") && !fits(&sums, "1+(2+3") && !fits(&sums, "+1"));
