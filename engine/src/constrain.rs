@@ -196,8 +196,9 @@ impl Constraint {
 
 /// The message of the library without what only its authors can use.
 fn tidy(error: &str) -> &str {
-    let end =
-        ["<non-verbose/>", "\nStack backtrace"].iter().filter_map(|mark| error.find(mark)).min();
+    // A regular expression is wrapped into a grammar that nobody has written.
+    let marks = ["<non-verbose/>", "\nStack backtrace", "\n   1 | start: /"];
+    let end = marks.iter().filter_map(|mark| error.find(mark)).min();
     error[..end.unwrap_or(error.len())].trim_end()
 }
 
