@@ -19,6 +19,11 @@ pub(super) fn translate(name: &str, stored: Stored, about: &About) -> Translated
                 if about.has_head_norm { |w| (-w.ln()).ln() } else { |w| (-w).ln() };
             one(at(last), stored.changed(Change::Each(undo)))
         }
+        // An axis was added; with one head there would be two that could be left out.
+        "time_faaaa" => match *stored.shape() {
+            [heads, size, 1] => one(name, stored.reshaped(&[heads, size])?),
+            _ => one(name, stored),
+        },
         // Its exponential was taken, which makes it the bonus itself.
         "time_first" if about.has_head_norm => one(at("time_faaaa"), stored),
         _ => one(name, stored),

@@ -57,6 +57,8 @@ fn rwkv_cpp_files_are_undone() {
     for version in ["v4", "v5_0", "v5_2", "v6", "v7"] {
         assert_eq!(same(&format!("{version}.bin"), version).container().name(), "rwkv.cpp .bin");
     }
+    // [H, N, 1] with one head would else be taken for 64 heads of one channel.
+    assert_eq!(same("v6.bin", "v6").shape("blocks.0.att.time_faaaa"), Some(&[2, 4][..]));
 }
 
 #[test]
