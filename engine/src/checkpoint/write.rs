@@ -96,7 +96,7 @@ pub fn write<'a>(
 /// Writes tensors as the list that `torch.load` gives back in this order; names are not kept.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_list<'a>(
     path: &Path,
     entries: &[Entry],
@@ -111,7 +111,7 @@ pub fn write_list<'a>(
 /// Writes a file of any content, whole or not at all.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_beside(path, |out| Ok(out.write_all(bytes)?))
 }
