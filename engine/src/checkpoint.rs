@@ -111,7 +111,28 @@ impl Deref for Bytes {
     }
 }
 
+/// How a file will be read.
+#[derive(Clone, Copy)]
+enum Advice {
+    /// Here and there, as directories are: what lies around is not wanted.
+    Random,
+    /// On and on.
+    Normal,
+}
+
 impl Bytes {
+    /// Tells the operating system how the file will be read; it is free not to listen.
+    #[cfg_attr(not(unix), allow(unused_variables))]
+    fn expect(&self, advice: Advice) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self {
+            let _ = map.advise(match advice {
+                Advice::Random => memmap2::Advice::Random,
+                Advice::Normal => memmap2::Advice::Normal,
+            });
+        }
+    }
+
     /// Gives back the memory that reading a large part has taken; reading it again is possible.
     #[cfg_attr(not(unix), allow(unused_variables))]
     #[allow(unsafe_code)]
@@ -146,7 +167,9 @@ impl Checkpoint {
         let mut contents: Option<Contents> = None;
         for (i, part) in paths.iter().enumerate() {
             let bytes = Bytes::Mapped(map(part)?);
+            bytes.expect(Advice::Random);
             let found = read(&bytes).and_then(|contents| contents.checked(bytes.len()));
+            bytes.expect(Advice::Normal);
             let found = found.map_err(|error| said_of(&part.display().to_string(), &error))?;
             files.push(bytes);
             match &mut contents {
