@@ -48,6 +48,8 @@ pub struct Loading {
     pub alpha: Option<f64>,
     /// A state to start from in place of the empty one.
     pub state: Option<PathBuf>,
+    /// ε of the head norms, where it is not that of the released models, 64e-5.
+    pub head_eps: Option<f64>,
 }
 
 /// A language model, ready to read.

@@ -29,19 +29,28 @@ pub enum Source<'a> {
 pub struct Weights<'a> {
     source: Source<'a>,
     adapters: &'a [Adapter],
+    head_eps: f64,
     device: &'a Device,
     prefix: String,
 }
 
+/// ε of a head's norm: 1e-5 · 8², as the training code divides by 8 first, for any head size.
+pub const HEAD_EPS: f64 = 64e-5;
+
 impl<'a> Weights<'a> {
     /// All tensors of a source, to be placed on `device`.
     pub fn new(source: Source<'a>, device: &'a Device) -> Self {
-        Self { source, adapters: &[], device, prefix: String::new() }
+        Self { source, adapters: &[], head_eps: HEAD_EPS, device, prefix: String::new() }
     }
 
     /// The same tensors with adapters added to them, one after the other.
     pub fn adapted(self, adapters: &'a [Adapter]) -> Self {
         Self { adapters, ..self }
+    }
+
+    /// The same tensors for a model whose head norms have another ε than the released ones.
+    pub fn with_head_eps(self, head_eps: f64) -> Self {
+        Self { head_eps, ..self }
     }
 
     /// One step down the name tree.
@@ -168,7 +177,7 @@ impl<'a> Weights<'a> {
             num_channels: channels,
             gamma: Some(self.at(name).param("weight", [channels])?),
             beta: Some(self.at(name).param("bias", [channels])?),
-            epsilon: 64e-5, // 1e-5 · 8²: the training code divides by 8 first, for any head size
+            epsilon: self.head_eps,
             affine: true,
         })
     }

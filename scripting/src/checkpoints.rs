@@ -10,6 +10,7 @@ use rwkv_engine::adapter::Adapter;
 use rwkv_engine::checkpoint::Dtype;
 use rwkv_engine::info::{Conversion, Info, convert as rewrite};
 use rwkv_engine::model::{Loading, Model as Engine};
+use rwkv_engine::weights::HEAD_EPS;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -74,10 +75,11 @@ fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
     let (tokenizer, state) = (file("tokenizer")?, file("state")?);
     let lora = options.texts("lora")?.iter().map(|path| host.readable(path)).collect();
     let alpha = alpha(&mut options)?;
+    let head_eps = options.number("head_eps", HEAD_EPS, 0.0..=1.0)?;
     options.finish()?;
     let beside = host.readable(path);
     let name = if beside.exists() { beside.to_string_lossy() } else { path.into() };
-    let loading = Loading { tokenizer, lora, alpha, state };
+    let loading = Loading { tokenizer, lora, alpha, state, head_eps: Some(head_eps) };
     let model = Engine::load(&name, &loading, &place(host, &device)?).map_err(engine_failure)?;
     Ok(Model::new(host, model))
 }
@@ -122,6 +124,7 @@ mod functions {
     /// - `lora` path of an adapter (LoRA, PiSSA, DoRA, MiSS), or several, added to the weights
     /// - `alpha` strength of LoRA, which adds α / rank times its product; the adapter's own
     /// - `state` path of a state from which every text then starts
+    /// - `head_eps` ε of the head norms, 64e-5 as in the released models
     ///
     /// ```
     /// let model = load_model("toy:rwkv7", #{ device: "cpu" });

@@ -11,7 +11,7 @@ use crate::device::Place;
 use crate::rwkv::{Rwkv, Version};
 use crate::state::{State, TUNED};
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Source, Weights};
+use crate::weights::{HEAD_EPS, Source, Weights};
 
 /// `demo:tales`, trained by `scripts/demo/tales.rhai`.
 const TALES: &[u8] = include_bytes!("../../assets/tales.safetensors");
@@ -66,7 +66,9 @@ fn open(
     let adapters = loading.lora.iter().map(|path| Adapter::open(path, loading.alpha));
     let adapters = adapters.collect::<Result<Vec<_>>>()?;
     adapters.iter().try_for_each(|adapter| adapter.fits(file))?;
-    let weights = Weights::new(Source::Checkpoint(file), &place.device).adapted(&adapters);
+    let weights = Weights::new(Source::Checkpoint(file), &place.device)
+        .adapted(&adapters)
+        .with_head_eps(loading.head_eps.unwrap_or(HEAD_EPS));
     let rwkv = Rwkv::load(&weights)?;
     let given = loading.tokenizer.as_deref();
     let (tokenizer, doubt) = vocabulary::choose(given, path, file, rwkv.dims()[0])?;
@@ -138,6 +140,18 @@ mod tests {
                 model.read(&[72, 105], &model.state(), &AtomicBool::new(false)).unwrap();
             assert_eq!(logits.shape(), [model.vocab_size()]);
         }
+    }
+
+    #[test]
+    fn head_norms_may_have_another_epsilon() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/v6.safetensors");
+        let logits = |head_eps| {
+            let loading = Loading { head_eps, ..Loading::default() };
+            let model = load(path, &loading, &choose("cpu").unwrap()).unwrap();
+            model.read(&[1, 2], &model.state(), &AtomicBool::new(false)).unwrap().0.values()
+        };
+        assert_eq!(logits(None), logits(Some(HEAD_EPS)));
+        assert_ne!(logits(None), logits(Some(1.0)));
     }
 
     #[test]
