@@ -1,12 +1,13 @@
 //! From values of a script to views.
 
+use crate::charts::short;
 use crate::checkpoints::FileInfo;
 use crate::generate::Generation;
 use crate::host::harmless;
 use crate::state::State;
 use crate::tensor::Tensor;
-use crate::{Heatmap, View};
-use rhai::{Dynamic, Engine, ImmutableString};
+use crate::{Heatmap, Table, View};
+use rhai::{Array, Dynamic, Engine, ImmutableString, Map};
 
 /// The value as the prompt shows it.
 pub fn view_of(engine: &Engine, value: &Dynamic) -> View {
@@ -29,7 +30,29 @@ pub fn view_of(engine: &Engine, value: &Dynamic) -> View {
         let map = Heatmap { rows: tensor.rows(), height: 8, ..Heatmap::default() };
         return View::Group(vec![View::Text(tensor.describe()), View::Heatmap(map)]);
     }
+    if let Some(table) = value.read_lock::<Array>().and_then(|rows| records(&rows)) {
+        return View::Table(table);
+    }
     View::Text(harmless(&text_of(engine, value)).into_owned())
+}
+
+/// Maps with the same keys and nothing but plain values, as a table.
+fn records(rows: &Array) -> Option<Table> {
+    let maps = rows.iter().map(|row| row.read_lock::<Map>()).collect::<Option<Vec<_>>>()?;
+    let names: Vec<&str> = maps.first()?.keys().map(|name| name.as_str()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let cell = |value: &Dynamic| match (value.as_float(), value.is_string()) {
+        (Ok(number), _) => Some(short(number)),
+        (_, true) => Some(format!("{:?}", value.to_string())),
+        _ => (value.is_int() || value.is_bool()).then(|| value.to_string()),
+    };
+    let row = |map: &Map| {
+        let same = map.keys().map(|name| name.as_str()).eq(names.iter().copied());
+        same.then(|| map.values().map(cell).collect::<Option<Vec<_>>>()).flatten()
+    };
+    Some(Table::new(&names, maps.iter().map(|map| row(map)).collect::<Option<_>>()?))
 }
 
 /// The value as `print` writes it.

@@ -245,3 +245,14 @@ fn output_goes_to_the_callback() {
     desk.line("show(plot::bar([\"a\"], [1], #{ width: 3 })); show(2);");
     assert_eq!(desk.heard(), ["1", "a [1.5, \"x\"]", "a │███ 1", "2"]);
 }
+
+#[test]
+fn records_are_shown_as_a_table() {
+    let mut desk = Desk::new();
+    let table = desk.line("[#{ a: 1, b: \"x\" }, #{ a: 2.5, b: \"y\" }]");
+    let words: Vec<&str> = table.split_whitespace().filter(|word| word.is_ascii()).collect();
+    assert_eq!(words, ["a", "b", "1", "\"x\"", "2.5", "\"y\""], "{table}");
+    for other in ["[#{ a: 1 }, #{ b: 1 }]", "[#{}]", "[]", "[#{ a: [1] }]", "[1, #{ a: 1 }]"] {
+        assert!(desk.line(other).starts_with('['), "{other}");
+    }
+}
