@@ -251,7 +251,7 @@ fn records_are_shown_as_a_table() {
     let mut desk = Desk::new();
     let table = desk.line("[#{ a: 1, b: \"x\" }, #{ a: 2.5, b: \"y\" }]");
     let words: Vec<&str> = table.split_whitespace().filter(|word| word.is_ascii()).collect();
-    assert_eq!(words, ["a", "b", "1", "\"x\"", "2.5", "\"y\""], "{table}");
+    assert_eq!(words, ["a", "b", "1", "\"x\"", "2.5000", "\"y\""], "{table}");
     for other in ["[#{ a: 1 }, #{ b: 1 }]", "[#{}]", "[]", "[#{ a: [1] }]", "[1, #{ a: 1 }]"] {
         assert!(desk.line(other).starts_with('['), "{other}");
     }
