@@ -7,6 +7,9 @@
 //! | DoRA | `m · V / ‖V‖` row by row, `V = W + α/r · B·A` | arXiv 2402.09353 |
 //! | MiSS (Bone) | `W + D` repeated along the inputs | arXiv 2409.15371 |
 //!
+//! Tensors that an adapter holds whole, as trainers leave norms and blends in it, take the place of
+//! those of the model.
+//!
 //! `W` is `[out, in]`, `A` `[r, in]`, `B` `[out, r]`, `D` `[r, out]`, `m` `[out]`.
 
 use std::collections::BTreeMap;
@@ -17,6 +20,7 @@ use ndarray::{Array2, ArrayViewMut2};
 use serde_json::Value;
 
 use crate::checkpoint::Checkpoint;
+use crate::state::TUNED;
 
 /// An opened adapter.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct Adapter {
     file: Checkpoint,
     /// By the weight they change: the names of the pieces in the file.
     targets: BTreeMap<String, BTreeMap<Piece, String>>,
+    /// Tensors that were trained whole, by the name that the model has for them.
+    whole: BTreeMap<String, String>,
     /// Replaces α; else the adapter's own, else the rank.
     alpha: Option<f64>,
     /// PEFT's name and scale, where there is an `adapter_config.json`.
@@ -69,9 +75,14 @@ impl Adapter {
         };
         let file = Checkpoint::open(&file)?;
         let mut targets: BTreeMap<String, BTreeMap<Piece, String>> = BTreeMap::new();
+        let mut whole = BTreeMap::new();
         for name in file.names() {
-            if let Some((target, piece)) = told(name) {
-                targets.entry(target).or_default().insert(piece, name.to_string());
+            match told(name) {
+                Some((target, piece)) => {
+                    targets.entry(target).or_default().insert(piece, name.to_string());
+                }
+                None if name.ends_with(TUNED) => {}
+                None => drop(whole.insert(bare(name).to_string(), name.to_string())),
             }
         }
         ensure!(
@@ -79,7 +90,12 @@ impl Adapter {
             "{} is no adapter: none of its tensors is called lora_A, lora_B, bone or miss.",
             path.display()
         );
-        Ok(Self { file, targets, alpha, config })
+        Ok(Self { file, targets, whole, alpha, config })
+    }
+
+    /// The file, which may hold a tuned initial state as well.
+    pub fn file(&self) -> &Checkpoint {
+        &self.file
     }
 
     /// Checks that every weight to be changed is there and of the right shape.
@@ -87,6 +103,19 @@ impl Adapter {
     /// # Errors
     /// Names the first that is not: it is the adapter of another model.
     pub fn fits(&self, model: &Checkpoint) -> Result<()> {
+        let numbers = |file: &Checkpoint, name: &str| {
+            file.shape(name).map(|shape| shape.iter().product::<usize>())
+        };
+        for (target, name) in &self.whole {
+            ensure!(
+                numbers(model, target).is_some()
+                    && numbers(model, target) == numbers(&self.file, name),
+                "`{name}` of {} takes the place of a tensor that {} does not have; it is the \
+                 adapter of another model.",
+                self.file.source(),
+                model.source()
+            );
+        }
         for (target, pieces) in &self.targets {
             let Some(shape) = model.shape(target) else {
                 bail!(
@@ -215,16 +244,26 @@ struct Product {
 /// # Errors
 /// When there is no such tensor, and when a piece of an adapter is missing.
 pub fn values(file: &Checkpoint, name: &str, adapters: &[Adapter]) -> Result<Vec<f32>> {
-    let mut values = file.values(name)?;
+    let whole =
+        adapters.iter().rev().find_map(|adapter| Some((&adapter.file, adapter.whole.get(name)?)));
+    let mut values = match whole {
+        Some((adapter, name)) => adapter.values(name)?,
+        None => file.values(name)?,
+    };
     let shape = file.shape(name).unwrap_or_default();
     adapters.iter().try_for_each(|adapter| adapter.apply(name, shape, &mut values))?;
     Ok(values)
 }
 
+/// A name without what PEFT puts before it.
+fn bare(name: &str) -> &str {
+    let bare = name.strip_prefix("base_model.model.").unwrap_or(name);
+    bare.strip_prefix("model.").unwrap_or(bare)
+}
+
 /// The weight that a tensor changes, and how.
 fn told(name: &str) -> Option<(String, Piece)> {
-    let bare = name.strip_prefix("base_model.model.").unwrap_or(name);
-    let bare = bare.strip_prefix("model.").unwrap_or(bare);
+    let bare = bare(name);
     let bare = bare.strip_suffix(".weight").unwrap_or(bare);
     let bare = bare.strip_suffix(".default").unwrap_or(bare);
     ENDINGS.iter().find_map(|(ending, piece)| {
@@ -248,123 +287,5 @@ fn peft(folder: &Path) -> Result<(PathBuf, Value)> {
     }
 }
 
-/// A weight without its adapters: what a test compares with.
 #[cfg(test)]
-fn by_hand(out: usize, input: usize, x: impl Fn(usize, usize) -> f32) -> Vec<f32> {
-    (0..out * input).map(|i| x(i / input, i % input)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::checkpoint::{Dtype, save};
-
-    const W: [f32; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2, 3]
-    const A: [f32; 3] = [1.0, 0.0, -1.0]; // [1, 3]
-    const B: [f32; 2] = [2.0, 3.0]; // [2, 1]
-    const NAME: &str = "blocks.0.att.key.weight";
-
-    fn folder(test: &str) -> PathBuf {
-        let folder =
-            std::env::temp_dir().join(format!("rwkv-adapter-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    /// The weight `W` after an adapter of these tensors.
-    fn merged(test: &str, tensors: &[(&str, &[usize], &[f32])], alpha: Option<f64>) -> Vec<f32> {
-        let path = folder(test).join("adapter.pth");
-        let named = |(name, shape, values): &(&str, &[usize], &[f32])| {
-            (name.to_string(), shape.to_vec(), values.to_vec())
-        };
-        let tensors: Vec<_> = tensors.iter().map(named).collect();
-        save(&path, &tensors, Dtype::F32, &BTreeMap::new()).unwrap();
-        let adapter = Adapter::open(&path, alpha).unwrap();
-        let mut values = W.to_vec();
-        adapter.apply(NAME, &[2, 3], &mut values).unwrap();
-        values
-    }
-
-    fn plus(scale: f32) -> Vec<f32> {
-        by_hand(2, 3, |o, i| W[o * 3 + i] + scale * B[o] * A[i])
-    }
-
-    #[test]
-    fn lora_is_added_in_every_spelling() {
-        let (a, b): (&[usize], &[usize]) = (&[1, 3], &[2, 1]);
-        let key = "blocks.0.att.key";
-        let of = |a: String, b: String| {
-            let tensors = [(a.as_str(), &[1usize, 3][..], &A[..]), (b.as_str(), &[2, 1], &B[..])];
-            merged("spelling", &tensors, Some(0.5))
-        };
-        assert_eq!(of(format!("{key}.lora_A"), format!("{key}.lora_B")), plus(0.5));
-        let peft = |m: &str| format!("base_model.model.{key}.lora_{m}.weight");
-        assert_eq!(of(peft("A"), peft("B")), plus(0.5));
-        let turned = [
-            ("blocks.0.att.key.lora.0", &[3usize, 1][..], &A[..]),
-            ("blocks.0.att.key.lora.1", b, &B[..]),
-        ];
-        assert_eq!(merged("turned", &turned, None), plus(1.0));
-        assert_eq!(a.len(), 2);
-    }
-
-    #[test]
-    fn pissa_gives_back_what_it_took() {
-        let first = [0.5f32, 0.5, 0.5];
-        let tensors: [(&str, &[usize], &[f32]); 4] = [
-            ("model.blocks.0.att.key.lora_A", &[1, 3], &A),
-            ("model.blocks.0.att.key.lora_B", &[2, 1], &B),
-            ("model.blocks.0.att.key.init_lora_A", &[1, 3], &first),
-            ("model.blocks.0.att.key.init_lora_B", &[2, 1], &B),
-        ];
-        let expected = by_hand(2, 3, |o, i| W[o * 3 + i] - B[o] * 0.5 + B[o] * A[i]);
-        assert_eq!(merged("pissa", &tensors, None), expected);
-    }
-
-    #[test]
-    fn dora_sets_the_length_of_rows() {
-        let tensors: [(&str, &[usize], &[f32]); 3] = [
-            ("blocks.0.att.key.lora_A.weight", &[1, 3], &A),
-            ("blocks.0.att.key.lora_B.weight", &[2, 1], &B),
-            ("blocks.0.att.key.lora_magnitude_vector", &[2], &[10.0, 1.0]),
-        ];
-        let merged = merged("dora", &tensors, None);
-        let added = plus(1.0);
-        for (row, length) in [(0, 10.0f32), (1, 1.0)] {
-            let (row, was) = (&merged[row * 3..][..3], &added[row * 3..][..3]);
-            let norm = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>().sqrt();
-            assert!((norm(row) - length).abs() < 1e-5);
-            assert!((row[0] / row[1] - was[0] / was[1]).abs() < 1e-5);
-        }
-    }
-
-    #[test]
-    fn miss_repeats_along_the_inputs() {
-        let block = [0.1f32, 0.2, 0.3, 0.4]; // [2, 2]
-        let tensors: [(&str, &[usize], &[f32]); 1] =
-            [("base_model.model.blocks.0.att.key.miss_block", &[2, 2], &block)];
-        let expected = by_hand(2, 3, |o, i| W[o * 3 + i] + block[i % 2 * 2 + o]);
-        assert_eq!(merged("miss", &tensors, None), expected);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_named() {
-        let path = folder("unfit").join("adapter.safetensors");
-        let save = |name: &str, shape: &[usize]| {
-            let tensor = (name.to_string(), shape.to_vec(), vec![0.0; shape.iter().product()]);
-            save(&path, &[tensor], Dtype::F32, &BTreeMap::new()).unwrap();
-            Adapter::open(&path, None)
-        };
-        let error = save("emb.weight", &[2, 2]).unwrap_err().to_string();
-        assert!(error.contains("is no adapter"), "{error}");
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
-        let model = Checkpoint::open(&golden.join("v7.safetensors")).unwrap();
-        let beyond = save("blocks.9.att.key.lora_A", &[1, 8]).unwrap();
-        let error = beyond.fits(&model).unwrap_err().to_string();
-        assert!(error.contains("`blocks.9.att.key.weight`, which"), "{error}");
-        let wide = save("blocks.0.att.key.lora_A", &[1, 9]).unwrap();
-        let error = wide.fits(&model).unwrap_err().to_string();
-        assert!(error.contains("[1, 9]") && error.contains("another model"), "{error}");
-        assert!(save("blocks.0.att.key.lora_A", &[1, 8]).unwrap().fits(&model).is_ok());
-    }
-}
+mod tests;

@@ -80,10 +80,14 @@ fn open(
     let dtype = file.dtype("emb.weight").unwrap_or(Dtype::F32);
     let mut model = Model::new(name.to_string(), rwkv, tokenizer, place, dtype, notes);
     model.chat_template = file.metadata().get("tokenizer.chat_template").cloned();
-    if file.names().any(|name| name.ends_with(TUNED)) {
-        let version = model.rwkv.version();
-        model.empty = State::of_tensors(file, version, &model.empty, &place.device)?;
-        model.notes.push("the file has a tuned initial state; every text starts from it.".into());
+    for file in adapters.iter().map(Adapter::file).chain([file]) {
+        if file.names().any(|name| name.ends_with(TUNED)) {
+            let version = model.rwkv.version();
+            model.empty = State::of_tensors(file, version, &model.empty, &place.device)?;
+            let note = "the file has a tuned initial state; every text starts from it.";
+            model.notes.push(note.to_string());
+            break;
+        }
     }
     started(model, loading)
 }
