@@ -83,7 +83,7 @@ impl Info {
     /// When it is no checkpoint; a checkpoint of something else than RWKV is told about.
     pub fn of(path: &Path) -> Result<Self> {
         let file = Checkpoint::open(path)?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = name_of(path);
         let mut info = Self {
             kind: kind(&file).to_string(),
             container: file.container().name().to_string(),
@@ -231,6 +231,13 @@ fn ranks(file: &Checkpoint, n_layer: usize) -> BTreeMap<String, usize> {
     ranks
 }
 
+/// What to call the model of a file (its name without the ending) or of a directory.
+pub fn name_of(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let name = if whole.is_dir() { whole.file_name() } else { path.file_stem() };
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// `…-ctx4096` → 4096, `…-ctx8k` → 8192.
 pub fn trained_context(name: &str) -> Option<usize> {
     let lower = name.to_lowercase();
@@ -296,6 +303,16 @@ mod tests {
         assert_eq!(trained_context("RWKV-4-Raven-CTX4k-v2"), Some(4096));
         assert_eq!(trained_context("model"), None);
         assert_eq!(trained_context("ctx"), None);
+    }
+
+    #[test]
+    fn a_directory_keeps_the_points_in_its_name() {
+        let folder = std::env::temp_dir().join(format!("rwkv7-0.1B-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        assert_eq!(name_of(&folder), folder.file_name().unwrap().to_string_lossy());
+        assert_eq!(name_of(&folder.join(".")), folder.file_name().unwrap().to_string_lossy());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(name_of(Path::new("a/rwkv7-g1d-0.1b-ctx8192.pth")), "rwkv7-g1d-0.1b-ctx8192");
     }
 
     #[test]

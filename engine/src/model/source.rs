@@ -8,6 +8,7 @@ use super::{Loading, Model, toy, vocabulary};
 use crate::adapter::Adapter;
 use crate::checkpoint::{Checkpoint, Dtype};
 use crate::device::Place;
+use crate::info::name_of;
 use crate::rwkv::{Rwkv, Version};
 use crate::state::{State, TUNED};
 use crate::tokenizer::Tokenizer;
@@ -52,8 +53,7 @@ pub(super) fn load(name: &str, loading: &Loading, place: &Place) -> Result<Model
     }
     let path = expanded(name);
     let file = Checkpoint::open(&path)?;
-    let short = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    open(&short, &path, &file, loading, place)
+    open(&name_of(&path), &path, &file, loading, place)
 }
 
 fn open(
