@@ -26,7 +26,7 @@ mod write;
 mod write_pth;
 
 pub use dtype::Dtype;
-pub use write::{Entry, save, write, write_bytes, write_list};
+pub use write::{Entry, check_ending, save, write, write_bytes, write_list};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use memmap2::Mmap;

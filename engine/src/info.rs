@@ -268,6 +268,7 @@ pub fn convert(
     conversion: &Conversion,
     interrupt: &AtomicBool,
 ) -> Result<()> {
+    checkpoint::check_ending(to)?;
     let file = Checkpoint::open(from)?;
     conversion.adapters.iter().try_for_each(|adapter| adapter.fits(&file))?;
     let entry = |name: &str| {
@@ -351,6 +352,8 @@ mod tests {
             (golden("formats/v6.gguf"), AtomicBool::new(false), AtomicBool::new(true));
         assert!(convert(&from, &half, &to_half, &stop).unwrap_err().is::<Interrupted>());
         assert!(!half.exists());
+        let gguf = convert(&from, &folder.join("x.gguf"), &to_half, &go).unwrap_err().to_string();
+        assert!(gguf.contains("must end in .pth"), "{gguf}");
         convert(&from, &half, &to_half, &go).unwrap();
         assert_eq!(Checkpoint::open(&half).unwrap().dtype("emb.weight"), Some(Dtype::F16));
         std::fs::remove_dir_all(&folder).unwrap();

@@ -239,12 +239,13 @@ impl Model {
         self.rwkv.parameters().into_iter().map(|p| (p.name, p.shape)).collect()
     }
 
-    /// Writes the weights with the names of BlinkDL's checkpoints: as a `.pth` that PyTorch reads
-    /// where the path ends so, else as safetensors; `dtype` is f32, bf16 or f16.
+    /// Writes the weights with the names of BlinkDL's checkpoints, as the `.pth` or the
+    /// `.safetensors` that the path says; `dtype` is f32, bf16 or f16.
     ///
     /// # Errors
-    /// When the file cannot be written; an older file of that name is then unchanged.
+    /// For another ending, and when the file cannot be written; an older file of that name is then unchanged.
     pub fn save(&self, path: &Path, dtype: Dtype) -> Result<()> {
+        checkpoint::check_ending(path)?;
         let mut parameters = self.rwkv.parameters();
         parameters.extend(self.first_states());
         let entry = |p: &Parameter| Entry { name: p.name.clone(), shape: p.shape.clone(), dtype };

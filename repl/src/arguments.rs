@@ -102,7 +102,7 @@ pub struct Run {
 pub struct Convert {
     /// A checkpoint of any kind.
     pub from: PathBuf,
-    /// The file to write; .pth is for PyTorch, every other ending is safetensors.
+    /// The file to write: a .pth for PyTorch and pip rwkv, or a .safetensors.
     pub to: PathBuf,
     /// The type of all numbers; without it every tensor keeps its own.
     #[arg(long, value_parser = ["f32", "bf16", "f16"])]

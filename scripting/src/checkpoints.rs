@@ -56,7 +56,7 @@ impl Changes {
     }
 }
 
-/// Writes the checkpoint `from` anew as `to`, whose ending decides the kind; `stop` ends it.
+/// Writes the checkpoint `from` anew as `to`, a `.pth` or a `.safetensors`; `stop` ends it.
 ///
 /// # Errors
 /// In one sentence, when that cannot be done; an older `to` is then unchanged.
@@ -218,8 +218,8 @@ mod functions {
         converted.map_err(engine_failure)
     }
 
-    /// Writes the weights in single precision with the names of BlinkDL's files: a `.pth` that
-    /// PyTorch reads if the path ends so, else safetensors.
+    /// Writes the weights in single precision with the names of BlinkDL's files: as a `.pth` for
+    /// PyTorch or a `.safetensors`, as the path ends.
     ///
     /// ```
     /// load_model("toy:rwkv4").save(temp_path("toy.safetensors"));

@@ -93,6 +93,21 @@ pub fn write<'a>(
     })
 }
 
+/// Checks that the ending of a path says one of the kinds that a model is written as. Others, such
+/// as `.gguf` or web-rwkv's `.st`, would promise what the file is not.
+///
+/// # Errors
+/// For every ending but `.pth`, `.pt` and `.safetensors`.
+pub fn check_ending(path: &Path) -> Result<()> {
+    let ending = path.extension().unwrap_or_default();
+    ensure!(
+        ["pth", "pt", "safetensors"].iter().any(|known| ending == *known),
+        "{} must end in .pth (for PyTorch) or .safetensors: models are written as these.",
+        path.display()
+    );
+    Ok(())
+}
+
 /// Writes tensors as the list that `torch.load` gives back in this order; names are not kept.
 ///
 /// # Errors
