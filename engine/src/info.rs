@@ -12,7 +12,7 @@ use crate::adapter::{self, Adapter};
 use crate::chat::Format;
 use crate::checkpoint::{self, Checkpoint, Dtype, Entry};
 use crate::model::{Interrupted, expected_tokenizer};
-use crate::rwkv::detect;
+use crate::rwkv::{detect, tuned_for};
 use crate::weights::{Source, Weights};
 
 /// What a file is and how large; what does not apply is absent.
@@ -33,6 +33,9 @@ pub struct Info {
     /// Why it cannot be run, where it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What model it is for, where it is a part of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub belongs_to: Option<String>,
     /// Number of tensors.
     pub tensors: usize,
     /// How many numbers they hold.
@@ -97,6 +100,8 @@ impl Info {
             let dtype = file.dtype(tensor).unwrap_or(Dtype::F32).to_string();
             *info.dtypes.entry(dtype).or_default() += 1;
         }
+        let first = file.shape("blocks.0.att.time_state").filter(|_| info.kind == TUNED_STATE);
+        info.belongs_to = first.map(|shape| tuned_for(info.tensors, shape));
         if info.kind == "tensors" {
             let device = Device::flex();
             match detect(&Weights::new(Source::Checkpoint(&file), &device)) {
@@ -126,6 +131,7 @@ impl Info {
             ("container", format!("{}{from}", self.container)),
         ];
         rows.extend(self.version.iter().map(|version| ("version", version.clone())));
+        rows.extend(self.belongs_to.iter().map(|model| ("for a model", model.clone())));
         rows.extend(self.refused.iter().map(|why| ("refused", why.clone())));
         rows.push(("tensors", dtypes.collect::<Vec<_>>().join(", ")));
         rows.push(("parameters", self.parameters.to_string()));
@@ -165,11 +171,13 @@ pub fn amount(bytes: usize) -> String {
     large.map_or(format!("{bytes} B"), |(size, unit)| format!("{:.1} {unit}", bytes as f64 / size))
 }
 
+const TUNED_STATE: &str = "tuned initial state";
+
 fn kind(file: &Checkpoint) -> &'static str {
     let all = |end: &[&str]| file.names().all(|name| end.iter().any(|end| name.ends_with(end)));
     let any = |part: &str| file.names().any(|name| name.contains(part));
     if all(&[".time_state"]) {
-        return "tuned initial state";
+        return TUNED_STATE;
     }
     if any(".lora_A") || any(".lora_B") || any(".lora.0") || any(".bone") || any(".miss") {
         return "adapter";

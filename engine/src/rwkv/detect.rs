@@ -107,8 +107,10 @@ pub fn detect(weights: &Weights) -> Result<Version> {
     let has = |start: &str| names.range(start..).next().is_some_and(|n| n.starts_with(start));
     let only_states = !names.is_empty() && names.iter().all(|n| n.ends_with(".att.time_state"));
     if only_states {
+        let of = tuned_for(names.len(), &weights.shape("blocks.0.att.time_state")?);
         bail!(
-            "these are tuned initial states without a model; load_state(PATH, model) reads them."
+            "these are tuned initial states {of}, without the model; load_state(PATH, model) or \
+             load_model(MODEL, #{{ state: PATH }}) reads them."
         );
     }
     if names.iter().any(|n| n.contains(".lora_A") || n.contains(".lora.0")) && !has("emb.weight") {
@@ -140,6 +142,12 @@ pub fn detect(weights: &Weights) -> Result<Version> {
             first(&names)
         ),
     }
+}
+
+/// The model that tuned initial states of this shape, `[head, value, key]`, are for.
+pub fn tuned_for(layers: usize, shape: &[usize]) -> String {
+    let [heads, size, _] = *shape else { return format!("of shape {shape:?}") };
+    format!("of {layers} layers with {heads} heads x {size} ({} channels)", heads * size)
 }
 
 fn first(names: &BTreeSet<&str>) -> String {

@@ -9,7 +9,7 @@ pub mod v6;
 pub mod v7;
 pub mod v7a;
 
-pub use detect::{Version, detect};
+pub use detect::{Version, detect, tuned_for};
 pub use fresh::{Fresh, Sizes};
 
 use anyhow::{Context, Result};
