@@ -93,7 +93,7 @@ pub fn fuzz(name: &str, seed: &[u8], open: impl Fn(&[u8]) -> bool + Sync) {
     let (started, mut runs, mut opened) = (Instant::now(), 0, 0);
     let batch = |first: u64| {
         let mut random = Random(first.wrapping_add(7));
-        let goes_on = |run: &u64| *run % 100 != 0 || started.elapsed() < limit;
+        let goes_on = |run: &u64| !run.is_multiple_of(100) || started.elapsed() < limit;
         let run =
             |run| usize::from(survives(&format!("{name}: run {run}"), seed, &mut random, &open));
         (first..first + BATCH)
