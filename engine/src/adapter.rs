@@ -217,6 +217,12 @@ impl Adapter {
     fn repeat(&self, name: &str, mut weight: ArrayViewMut2<f32>) -> Result<()> {
         let block = self.matrix(name)?;
         ensure!(!block.is_empty(), "`{name}` of {} is empty.", self.file.source());
+        ensure!(
+            self.config.get("init_weights").and_then(Value::as_str) != Some("bat"),
+            "{} is of the kind `bat`, which multiplies weights too and is not known here; merge it \
+             with PEFT.",
+            self.file.source()
+        );
         for ((o, i), x) in weight.indexed_iter_mut() {
             *x += block[[i % block.nrows(), o % block.ncols()]];
         }

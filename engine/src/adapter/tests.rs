@@ -94,6 +94,27 @@ fn miss_repeats_along_the_inputs() {
 }
 
 #[test]
+fn a_directory_of_peft_is_read_with_its_settings() {
+    let folder = folder("peft");
+    let block =
+        ("base_model.model.blocks.0.att.key.miss_block".to_string(), vec![2, 2], vec![1.0; 4]);
+    let path = folder.join("adapter_model.safetensors");
+    save(&path, &[block], Dtype::F32, &BTreeMap::new()).unwrap();
+    let merged = |config: &str| {
+        std::fs::write(folder.join("adapter_config.json"), config).unwrap();
+        let mut values = W.to_vec();
+        let adapter = Adapter::open(&folder, None).unwrap();
+        adapter.apply(NAME, &[2, 3], &mut values).map(|()| values)
+    };
+    assert_eq!(merged("{\"init_weights\": true}").unwrap(), W.map(|x| x + 1.0));
+    let bat = merged("{\"init_weights\": \"bat\"}").unwrap_err().to_string();
+    assert!(bat.contains("`bat`"), "{bat}");
+    std::fs::write(folder.join("adapter_config.json"), "{").unwrap();
+    let damaged = Adapter::open(&folder, None).unwrap_err().to_string();
+    assert!(damaged.contains("adapter_config.json is damaged"), "{damaged}");
+}
+
+#[test]
 fn whole_tensors_take_the_place_of_the_models() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/v7.safetensors");
     let model = Checkpoint::open(&golden).unwrap();
