@@ -33,22 +33,38 @@ pub(super) fn write<'a>(
     numbers: impl Fn(usize) -> Result<Cow<'a, [f32]>>,
 ) -> Result<()> {
     let mut zip = ZipWriter::new(out);
+    match fill(&mut zip, stem, root, entries, numbers) {
+        Ok(()) => zip.finish().map(drop)?,
+        Err(error) => {
+            // Dropped, it would try to finish the file and print that it could not.
+            std::mem::forget(zip);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn fill<'a, W: Write + Seek>(
+    zip: &mut ZipWriter<W>,
+    stem: &str,
+    root: Root,
+    entries: &[&Entry],
+    numbers: impl Fn(usize) -> Result<Cow<'a, [f32]>>,
+) -> Result<()> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default()) // the same tensors, the same bytes
         .with_alignment(ALIGNMENT);
-    put(&mut zip, &format!("{stem}/data.pkl"), options, &pickle(root, entries))?;
-    put(&mut zip, &format!("{stem}/byteorder"), options, b"little")?;
+    put(zip, &format!("{stem}/data.pkl"), options, &pickle(root, entries))?;
+    put(zip, &format!("{stem}/byteorder"), options, b"little")?;
     for (i, entry) in entries.iter().enumerate() {
         let large = entry.elements() * entry.dtype.size() >= LARGE;
         zip.start_file(format!("{stem}/data/{i}"), options.large_file(large))?;
-        let mut block = BufWriter::with_capacity(1 << 20, &mut zip);
+        let mut block = BufWriter::with_capacity(1 << 20, &mut *zip);
         write_values(&mut block, &numbers(i)?, entry.dtype)?;
         block.flush()?;
     }
-    put(&mut zip, &format!("{stem}/version"), options, b"3\n")?;
-    zip.finish()?;
-    Ok(())
+    put(zip, &format!("{stem}/version"), options, b"3\n")
 }
 
 fn put<W: Write + Seek>(
