@@ -6,6 +6,7 @@
 mod fla;
 mod gguf;
 mod hugging_face;
+mod prefixed;
 mod rwkv_cpp;
 mod web_rwkv;
 
@@ -94,6 +95,9 @@ fn dialect(contents: &Contents) -> Result<Option<Dialect>> {
     }
     if has("model.layers.0.attn.x_proj.0.") {
         return found("flash-linear-attention", fla::rwkv6);
+    }
+    if prefixed::speaks(contents.tensors.keys()) {
+        return found("BlinkDL behind a prefix", prefixed::translate);
     }
     if contents.container == Container::Safetensors && web_rwkv::speaks(&contents.tensors) {
         return found("web-rwkv", web_rwkv::translate);

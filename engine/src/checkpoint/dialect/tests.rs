@@ -1,6 +1,7 @@
 //! Every dialect gives back the tensors of the model that was written in it.
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Dtype, save};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn golden(name: &str) -> PathBuf {
@@ -38,6 +39,25 @@ fn hugging_face_names_are_understood() {
     same("v5_2.hf.safetensors", "v5_2");
     same("v6.fla.safetensors", "v6");
     assert_eq!(same("v7.fla.safetensors", "v7").dialect(), Some("flash-linear-attention"));
+}
+
+#[test]
+fn prefixes_are_taken_off() {
+    let own = Checkpoint::open(&golden("v7.safetensors")).unwrap();
+    let path = std::env::temp_dir().join(format!("rwkv-prefix-{}.pth", std::process::id()));
+    for prefix in ["model.", "_forward_module.module."] {
+        let named = |name: &str| {
+            let prefix = if name == "head.weight" { "" } else { prefix };
+            let shape = own.shape(name).unwrap().to_vec();
+            (format!("{prefix}{name}"), shape, own.values(name).unwrap())
+        };
+        let tensors: Vec<_> = own.names().map(named).collect();
+        save(&path, &tensors, Dtype::F32, &BTreeMap::new()).unwrap();
+        let found = Checkpoint::open(&path).unwrap();
+        assert!(found.names().eq(own.names()), "{prefix}");
+        assert_eq!(found.dialect(), Some("BlinkDL behind a prefix"));
+    }
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]
