@@ -19,8 +19,7 @@ use anyhow::{Result, bail, ensure};
 use ndarray::{Array2, ArrayViewMut2};
 use serde_json::Value;
 
-use crate::checkpoint::Checkpoint;
-use crate::state::TUNED;
+use crate::checkpoint::{Checkpoint, TUNED};
 
 /// An opened adapter.
 #[derive(Debug)]

@@ -39,6 +39,13 @@ use std::ops::{Deref, Range};
 use std::path::Path;
 use stored::Stored;
 
+/// How the name of a tuned initial state ends.
+pub const TUNED: &str = ".att.time_state";
+
+/// The word that says of a file of ours that its tuned states are `[head, value, key]`: without it
+/// a safetensors of nothing else is taken for web-rwkv's.
+pub const AXES: (&str, &str) = ("time_state", "head, value, key");
+
 /// Named tensors of one file, read when asked for.
 ///
 /// The file must not be cut short by another program while it is open: the operating system

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::adapter::{self, Adapter};
 use crate::chat::Format;
-use crate::checkpoint::{self, Checkpoint, Dtype, Entry};
+use crate::checkpoint::{self, AXES, Checkpoint, Dtype, Entry};
 use crate::model::{Interrupted, expected_tokenizer};
 use crate::rwkv::{detect, tuned_for};
 use crate::weights::{Source, Weights};
@@ -288,8 +288,8 @@ pub fn convert(
         }
     };
     let entries: Vec<_> = file.names().map(entry).collect();
-    let words = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-    checkpoint::write(to, &entries, &words, |i| {
+    let words = [("format", "pt"), AXES].map(|(key, value)| (key.into(), value.into()));
+    checkpoint::write(to, &entries, &words.into(), |i| {
         if interrupt.load(Ordering::Relaxed) {
             return Err(Interrupted.into());
         }

@@ -14,10 +14,10 @@ use anyhow::{Result, bail, ensure};
 use burn::module::ParamId;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::checkpoint::{self, Dtype, Entry};
+use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
 use crate::device::Place;
 use crate::rwkv::{Parameter, Rwkv, Sizes, Version};
-use crate::state::{AXES, LayerState, Origin, State, TUNED};
+use crate::state::{LayerState, Origin, State};
 use crate::tensor::Array;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Source, Weights};
@@ -243,7 +243,8 @@ impl Model {
     /// `.safetensors` that the path says; `dtype` is f32, bf16 or f16.
     ///
     /// # Errors
-    /// For another ending, and when the file cannot be written; an older file of that name is then unchanged.
+    /// For another ending, and when the file cannot be written; an older file of that name is then
+    /// unchanged.
     pub fn save(&self, path: &Path, dtype: Dtype) -> Result<()> {
         checkpoint::check_ending(path)?;
         let mut parameters = self.rwkv.parameters();

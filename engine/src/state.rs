@@ -9,7 +9,7 @@ mod foreign;
 mod tests;
 
 pub use algebra::Distance;
-pub use foreign::{AXES, Export, TUNED};
+pub use foreign::Export;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -99,7 +99,7 @@ fn dialect(contents: &Contents) -> Result<Option<Dialect>> {
     if prefixed::speaks(contents.tensors.keys()) {
         return found("BlinkDL behind a prefix", prefixed::translate);
     }
-    if contents.container == Container::Safetensors && web_rwkv::speaks(&contents.tensors) {
+    if contents.container == Container::Safetensors && web_rwkv::speaks(contents) {
         return found("web-rwkv", web_rwkv::translate);
     }
     Ok(None)

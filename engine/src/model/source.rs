@@ -6,11 +6,11 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Loading, Model, toy, vocabulary};
 use crate::adapter::Adapter;
-use crate::checkpoint::{Checkpoint, Dtype};
+use crate::checkpoint::{Checkpoint, Dtype, TUNED};
 use crate::device::Place;
 use crate::info::name_of;
 use crate::rwkv::{Rwkv, Version};
-use crate::state::{State, TUNED};
+use crate::state::State;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{HEAD_EPS, Source, Weights};
 

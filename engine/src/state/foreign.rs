@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{LayerState, State};
-use crate::checkpoint::{self, Checkpoint, Container, Dtype, Entry};
+use crate::checkpoint::{self, Checkpoint, Dtype, Entry, TUNED};
 use crate::rwkv::Version;
 use crate::tensor::Array;
 
@@ -73,12 +73,6 @@ impl State {
     }
 }
 
-/// How the name of a tuned initial state ends.
-pub const TUNED: &str = ".att.time_state";
-
-/// The key of the header that says a safetensors file has `[head, value, key]`, as ours have.
-pub const AXES: (&str, &str) = ("time_state", "head, value, key");
-
 impl Target<'_> {
     fn layers(&self) -> usize {
         self.empty.layers.len()
@@ -104,9 +98,6 @@ impl Target<'_> {
         let count = file.names().filter(|name| name.ends_with(TUNED)).count();
         let layers = self.layers();
         ensure!(count == layers, "it has {count} layers, the model {layers}");
-        let web = file.container() == Container::Safetensors
-            && file.names().all(|name| name.ends_with(TUNED))
-            && file.metadata().get(AXES.0).is_none_or(|axes| axes != AXES.1);
         let mut state = self.empty.clone();
         for (i, layer) in state.layers.iter_mut().enumerate() {
             let name = format!("blocks.{i}{TUNED}");
@@ -117,7 +108,6 @@ impl Target<'_> {
                 [heads, n, n]
             );
             let values = finite(file, &name)?;
-            let values = if web { turned(&values, n) } else { values };
             layer.wkv = Tensor::from_data(TensorData::new(values, layer.wkv.dims()), self.device);
         }
         Ok(state)

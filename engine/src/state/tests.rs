@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use super::*;
 use crate::checkpoint::{Entry, write_bytes, write_list};
 use crate::device::choose;
+use crate::info::{Conversion, convert};
 use crate::model::{Loading, Model};
 use crate::rwkv::Version;
 use crate::tests::fuzz;
@@ -156,6 +157,14 @@ fn tuned_states_start_every_text() {
             assert_eq!(wkv, parts(&state, layer)[2]);
             assert!(att_x.iter().all(|x| *x == 0.0));
         }
+    }
+    // However often it is written anew, it stays the same state.
+    let (go, as_it_is) = (AtomicBool::new(false), Conversion::default());
+    for (from, to) in [(&pth, "again.safetensors"), (&web, "again.pth")] {
+        let to = folder.join(to);
+        convert(from, &to, &as_it_is, &go).unwrap();
+        let back = model.load_state(&to).unwrap();
+        assert_eq!(parts(&back, 1)[2], parts(&state, 1)[2], "{}", to.display());
     }
     // Given at loading, and saved inside the model, it is where every text begins.
     let loading = Loading { state: Some(pth.clone()), ..Loading::default() };

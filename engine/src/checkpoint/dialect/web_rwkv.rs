@@ -1,11 +1,14 @@
 //! The `.st` files of web-rwkv and ai00: lower case, some names of their own, thin matrices turned.
 
 use super::super::stored::Stored;
+use super::super::{AXES, Contents, TUNED};
 use super::{About, Translated, one, thin};
-use std::collections::BTreeMap;
 
 /// Whether names and shapes are those of such a file; RWKV-4 is the same in both.
-pub(super) fn speaks(tensors: &BTreeMap<String, Stored>) -> bool {
+pub(super) fn speaks(Contents { tensors, metadata, .. }: &Contents) -> bool {
+    if tensors.keys().all(|name| name.ends_with(TUNED)) {
+        return metadata.get(AXES.0).is_none_or(|axes| axes != AXES.1);
+    }
     let shape = |name: &str| tensors.get(name).map(Stored::shape);
     let has = |name: &str| tensors.contains_key(name);
     let channels = shape("emb.weight").and_then(|shape| shape.last());
