@@ -289,11 +289,9 @@ impl Model {
     /// # Errors
     /// When it is not a state file, and when it is the state of another model.
     pub fn load_state(&self, path: &Path) -> Result<State> {
-        let device = &self.place.device;
-        if !State::is_ours(path) {
-            return State::of_file(path, self.rwkv.version(), &self.empty, device);
-        }
-        let (state, origin) = State::load(path, device)?;
+        let (version, device) = (self.rwkv.version(), &self.place.device);
+        let (state, origin) = State::of_file(path, version, &self.empty, device)?;
+        let Some(origin) = origin else { return Ok(state) };
         let file = path.display();
         state.fits(&self.empty).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
         ensure!(

@@ -230,35 +230,35 @@ impl State {
         checkpoint::save(path, &tensors, Dtype::F32, &header)
     }
 
-    /// Whether a file says that [`State::save`] wrote it.
-    pub fn is_ours(path: &Path) -> bool {
-        let file = Checkpoint::open(path);
-        file.is_ok_and(|file| file.metadata().get("format").is_some_and(|f| f == FORMAT))
-    }
-
     /// Reads what [`State::save`] wrote.
     ///
     /// # Errors
     /// When the file is not a state file, is damaged, or its parts do not fit together.
     pub fn load(path: &Path, device: &Device) -> Result<(Self, Origin)> {
-        let file = Checkpoint::open(path)?;
+        let own = Self::of_ours(&Checkpoint::open(path)?, device)?;
+        own.with_context(|| {
+            format!(
+                "{} is not a state file of this program; state.save(path) writes them.",
+                path.display()
+            )
+        })
+    }
+
+    /// What [`State::save`] wrote into a file; none where the file says that another program did.
+    fn of_ours(file: &Checkpoint, device: &Device) -> Result<Option<(Self, Origin)>> {
         let header = |key: &str| file.metadata().get(key).cloned().unwrap_or_default();
-        ensure!(
-            header("format") == FORMAT,
-            "{} is not a state file of this program; state.save(path) writes them.",
-            path.display()
-        );
+        if header("format") != FORMAT {
+            return Ok(None);
+        }
         let count = file.names().filter(|name| name.ends_with(".wkv")).count();
-        ensure!(count > 0, "{} holds no layers; the file is damaged.", path.display());
-        let layers =
-            (0..count).map(|i| read_layer(&file, i, device)).collect::<Result<Vec<_>>>()?;
-        let state = Self { layers };
+        ensure!(count > 0, "{} holds no layers; the file is damaged.", file.source());
+        let layers = (0..count).map(|i| read_layer(file, i, device)).collect::<Result<Vec<_>>>()?;
         let origin = Origin {
             version: header("version"),
             model: header("model"),
             fingerprint: header("fingerprint"),
         };
-        Ok((state, origin))
+        Ok(Some((Self { layers }, origin)))
     }
 
     fn layer(&self, layer: usize) -> Result<&LayerState> {

@@ -18,7 +18,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{LayerState, State};
+use super::{LayerState, Origin, State};
 use crate::checkpoint::{self, Checkpoint, Dtype, Entry, TUNED};
 use crate::rwkv::Version;
 use crate::tensor::Array;
@@ -38,25 +38,36 @@ struct Rows {
 }
 
 impl State {
-    /// Reads a state of any program for a model whose state before the first token is `empty`.
+    /// Reads a state of any program for a model whose state before the first token is `empty`, and
+    /// where it comes from if it is one of ours, which is not yet known to fit.
     ///
     /// # Errors
-    /// When it is no state, and when it is the state of another model.
-    pub fn of_file(path: &Path, version: Version, empty: &Self, device: &Device) -> Result<Self> {
+    /// When it is no state, and when another program's is that of another model.
+    pub fn of_file(
+        path: &Path,
+        version: Version,
+        empty: &Self,
+        device: &Device,
+    ) -> Result<(Self, Option<Origin>)> {
         let bytes = fs::metadata(path).map_or(0, |about| about.len());
         let file = match Checkpoint::open(path) {
             Ok(file) => file,
             // Without a header only the length tells.
-            Err(_) if bytes == empty.bytes() as u64 => return flat(path, version, empty, device),
+            Err(_) if bytes == empty.bytes() as u64 => {
+                return Ok((flat(path, version, empty, device)?, None));
+            }
             Err(error) => return Err(error),
         };
-        Self::of_tensors(&file, version, empty, device)
+        match Self::of_ours(&file, device)? {
+            Some((state, origin)) => Ok((state, Some(origin))),
+            None => Ok((Self::of_tensors(&file, version, empty, device)?, None)),
+        }
     }
 
-    /// As [`State::of_file`], from an opened file; its other tensors do not matter.
+    /// The state of another program in an opened file; other tensors there do not matter.
     ///
     /// # Errors
-    /// As [`State::of_file`].
+    /// When it is no state, and when it is the state of another model.
     pub fn of_tensors(
         file: &Checkpoint,
         version: Version,
