@@ -12,7 +12,7 @@
 //!
 //! `W` is `[out, in]`, `A` `[r, in]`, `B` `[out, r]`, `D` `[r, out]`, `m` `[out]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
@@ -27,8 +27,8 @@ pub struct Adapter {
     file: Checkpoint,
     /// By the weight they change: the names of the pieces in the file.
     targets: BTreeMap<String, BTreeMap<Piece, String>>,
-    /// Tensors that were trained whole, by the name that the model has for them.
-    whole: BTreeMap<String, String>,
+    /// Tensors that were trained whole.
+    whole: BTreeSet<String>,
     /// Replaces α; else the adapter's own, else the rank.
     alpha: Option<f64>,
     /// PEFT's name and scale, where there is an `adapter_config.json`.
@@ -74,14 +74,14 @@ impl Adapter {
         };
         let file = Checkpoint::open(&file)?;
         let mut targets: BTreeMap<String, BTreeMap<Piece, String>> = BTreeMap::new();
-        let mut whole = BTreeMap::new();
+        let mut whole = BTreeSet::new();
         for name in file.names() {
             match told(name) {
                 Some((target, piece)) => {
                     targets.entry(target).or_default().insert(piece, name.to_string());
                 }
                 None if name.ends_with(TUNED) => {}
-                None => drop(whole.insert(bare(name).to_string(), name.to_string())),
+                None => drop(whole.insert(name.to_string())),
             }
         }
         ensure!(
@@ -105,10 +105,9 @@ impl Adapter {
         let numbers = |file: &Checkpoint, name: &str| {
             file.shape(name).map(|shape| shape.iter().product::<usize>())
         };
-        for (target, name) in &self.whole {
+        for name in &self.whole {
             ensure!(
-                numbers(model, target).is_some()
-                    && numbers(model, target) == numbers(&self.file, name),
+                numbers(model, name).is_some() && numbers(model, name) == numbers(&self.file, name),
                 "`{name}` of {} takes the place of a tensor that {} does not have; it is the \
                  adapter of another model.",
                 self.file.source(),
@@ -249,27 +248,21 @@ struct Product {
 /// # Errors
 /// When there is no such tensor, and when a piece of an adapter is missing.
 pub fn values(file: &Checkpoint, name: &str, adapters: &[Adapter]) -> Result<Vec<f32>> {
-    let whole =
-        adapters.iter().rev().find_map(|adapter| Some((&adapter.file, adapter.whole.get(name)?)));
-    let mut values = match whole {
-        Some((adapter, name)) => adapter.values(name)?,
-        None => file.values(name)?,
-    };
+    let whole = adapters.iter().rev().find(|adapter| adapter.whole.contains(name));
+    let mut values = whole.map_or(file, |adapter| &adapter.file).values(name)?;
     let shape = file.shape(name).unwrap_or_default();
     adapters.iter().try_for_each(|adapter| adapter.apply(name, shape, &mut values))?;
     Ok(values)
 }
 
-/// A name without what PEFT puts before it.
-fn bare(name: &str) -> &str {
-    let bare = name.strip_prefix("base_model.model.").unwrap_or(name);
-    bare.strip_prefix("model.").unwrap_or(bare)
+/// Whether a tensor of this name is a piece of an adapter.
+pub fn is_piece(name: &str) -> bool {
+    told(name).is_some()
 }
 
 /// The weight that a tensor changes, and how.
 fn told(name: &str) -> Option<(String, Piece)> {
-    let bare = bare(name);
-    let bare = bare.strip_suffix(".weight").unwrap_or(bare);
+    let bare = name.strip_suffix(".weight").unwrap_or(name);
     let bare = bare.strip_suffix(".default").unwrap_or(bare);
     ENDINGS.iter().find_map(|(ending, piece)| {
         let target = bare.strip_suffix(ending)?.strip_suffix('.')?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::adapter::{self, Adapter};
 use crate::chat::Format;
-use crate::checkpoint::{self, AXES, Checkpoint, Dtype, Entry};
+use crate::checkpoint::{self, AXES, Checkpoint, Dtype, Entry, TUNED};
 use crate::model::{Interrupted, expected_tokenizer};
 use crate::rwkv::{detect, tuned_for};
 use crate::weights::{Source, Weights};
@@ -174,15 +174,13 @@ pub fn amount(bytes: usize) -> String {
 const TUNED_STATE: &str = "tuned initial state";
 
 fn kind(file: &Checkpoint) -> &'static str {
-    let all = |end: &[&str]| file.names().all(|name| end.iter().any(|end| name.ends_with(end)));
-    let any = |part: &str| file.names().any(|name| name.contains(part));
-    if all(&[".time_state"]) {
+    if file.names().all(|name| name.ends_with(TUNED)) {
         return TUNED_STATE;
     }
-    if any(".lora_A") || any(".lora_B") || any(".lora.0") || any(".bone") || any(".miss") {
+    if file.names().any(adapter::is_piece) {
         return "adapter";
     }
-    if any("layers.0.wkv") {
+    if file.contains("layers.0.wkv") {
         return "saved state";
     }
     "tensors"

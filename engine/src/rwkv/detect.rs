@@ -5,6 +5,8 @@ use std::fmt::{Display, Formatter};
 
 use anyhow::{Result, bail};
 
+use crate::adapter::is_piece;
+use crate::checkpoint::TUNED;
 use crate::weights::Weights;
 
 /// A version this engine runs.
@@ -105,7 +107,7 @@ const REFUSED: [(&str, &str); 21] = [
 pub fn detect(weights: &Weights) -> Result<Version> {
     let names = weights.names();
     let has = |start: &str| names.range(start..).next().is_some_and(|n| n.starts_with(start));
-    let only_states = !names.is_empty() && names.iter().all(|n| n.ends_with(".att.time_state"));
+    let only_states = !names.is_empty() && names.iter().all(|n| n.ends_with(TUNED));
     if only_states {
         let of = tuned_for(names.len(), &weights.shape("blocks.0.att.time_state")?);
         bail!(
@@ -113,7 +115,7 @@ pub fn detect(weights: &Weights) -> Result<Version> {
              load_model(MODEL, #{{ state: PATH }}) reads them."
         );
     }
-    if names.iter().any(|n| n.contains(".lora_A") || n.contains(".lora.0")) && !has("emb.weight") {
+    if names.iter().any(|n| is_piece(n)) && !has("emb.weight") {
         bail!("this is an adapter without a model; load_model(MODEL, #{{ lora: PATH }}) adds it.");
     }
     if let Some((_, what)) = REFUSED.iter().find(|(start, _)| has(start)) {

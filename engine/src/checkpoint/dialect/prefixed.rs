@@ -6,9 +6,12 @@ use super::{About, Translated, one};
 /// What is put before all names, or all but that of the head; there may be several.
 const PREFIXES: [&str; 4] = ["model.", "base_model.", "module.", "_forward_module."];
 
-/// Whether the name of a tensor of a block is one of BlinkDL's behind prefixes.
+/// How names of BlinkDL's begin.
+const OWN: [&str; 4] = ["blocks.", "emb.", "head.", "ln_out."];
+
+/// Whether a name is one of BlinkDL's behind prefixes.
 pub(super) fn speaks<'a>(mut names: impl Iterator<Item = &'a String>) -> bool {
-    names.any(|name| bare(name) != name && bare(name).starts_with("blocks."))
+    names.any(|name| bare(name) != name && OWN.iter().any(|own| bare(name).starts_with(own)))
 }
 
 /// The name without its prefixes.
