@@ -71,7 +71,7 @@ impl Golden {
                 .as_ref()
                 .map(|_| Tensor::from_data(part(i, "tiny"), &self.device)),
         };
-        State { layers: (0..self.empty().layers.len()).map(layer).collect() }
+        State::new((0..self.empty().layers.len()).map(layer).collect())
     }
 
     /// Logits after every token, `[B, T, V]`, of rows of tokens.
@@ -201,7 +201,7 @@ fn text(state: &State, row: usize) -> State {
         wkv: l.wkv.clone().narrow(0, row, 1),
         tiny: l.tiny.clone().map(|tiny| tiny.narrow(0, row, 1)),
     };
-    State { layers: state.layers.iter().map(layer).collect() }
+    State::new(state.layers.iter().map(layer).collect())
 }
 
 #[test]

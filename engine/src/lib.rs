@@ -17,6 +17,7 @@ pub mod generate;
 pub mod info;
 pub mod layers;
 pub mod model;
+mod random;
 pub mod rank;
 pub mod rwkv;
 pub mod sample;

@@ -198,6 +198,7 @@ impl Model {
                 self.rwkv.hidden(Tensor::<2, Int>::from_data(data, &self.place.device), &mut state),
             );
         }
+        state.past.tokens += tokens.len() as u64;
         Ok(state)
     }
 

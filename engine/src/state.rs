@@ -5,11 +5,17 @@
 
 mod algebra;
 mod foreign;
+mod past;
+mod spectrum;
+mod surgery;
 #[cfg(test)]
 mod tests;
 
 pub use algebra::Distance;
 pub use foreign::Export;
+pub use past::Past;
+pub use spectrum::{Spectrum, singular};
+pub use surgery::{Mixing, Rounding};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +31,8 @@ use crate::tensor::Array;
 pub struct State {
     /// One memory per block.
     pub layers: Vec<LayerState>,
+    /// What it has been through.
+    pub past: Past,
 }
 
 /// The memory of one block.
@@ -57,6 +65,18 @@ const PARTS: [&str; 4] = ["att_x", "ffn_x", "wkv", "tiny"];
 const ROWS: [&str; 3] = ["aa", "bb", "pp"];
 
 impl State {
+    /// A memory without a past.
+    pub fn new(layers: Vec<LayerState>) -> Self {
+        Self { layers, past: Past::default() }
+    }
+
+    /// The same past and one edit more, other numbers.
+    fn edited(&self, what: &str, layers: Vec<LayerState>) -> Self {
+        let mut past = self.past.clone();
+        past.edit(what);
+        Self { layers, past }
+    }
+
     /// Whether this is the memory of an RWKV-4: rows of sums in place of matrices.
     pub fn is_v4(&self) -> bool {
         self.layers.first().is_some_and(|layer| {
@@ -126,6 +146,7 @@ impl State {
         let [_, _, _, a] = self.layers[layer].wkv.dims();
         ensure!(batch == 1, "only the state of a single text can be edited, not of {batch}.");
         let row = self.row(name);
+        self.past.edit(&format!("set {name} of layer {layer}"));
         let layer = &mut self.layers[layer];
         let data = |shape: &[usize]| TensorData::new(value.values(), shape.to_vec());
         let device = layer.wkv.device();
@@ -175,7 +196,7 @@ impl State {
             wkv: layer.wkv.clone().to_device(device),
             tiny: layer.tiny.clone().map(|tiny| tiny.to_device(device)),
         };
-        Self { layers: self.layers.iter().map(layer).collect() }
+        Self { layers: self.layers.iter().map(layer).collect(), past: self.past.clone() }
     }
 
     /// Checks that `self` can be fed to a model whose empty state is `empty`.
@@ -226,6 +247,8 @@ impl State {
             ("version".to_string(), origin.version.clone()),
             ("model".to_string(), origin.model.clone()),
             ("fingerprint".to_string(), origin.fingerprint.clone()),
+            ("tokens".to_string(), self.past.tokens.to_string()),
+            ("edits".to_string(), serde_json::to_string(&self.past.edits())?),
         ]);
         checkpoint::save(path, &tensors, Dtype::F32, &header)
     }
@@ -258,7 +281,10 @@ impl State {
             model: header("model"),
             fingerprint: header("fingerprint"),
         };
-        Ok(Some((Self { layers }, origin)))
+        // Files of earlier releases do not tell their past.
+        let tokens = header("tokens").parse().unwrap_or_default();
+        let edits = serde_json::from_str(&header("edits")).unwrap_or_default();
+        Ok(Some((Self { layers, past: Past::told(tokens, edits) }, origin)))
     }
 
     fn layer(&self, layer: usize) -> Result<&LayerState> {

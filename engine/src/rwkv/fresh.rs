@@ -1,13 +1,10 @@
 //! Starting values for training: named tensors, made from a seed, loaded like any checkpoint.
 
-use std::f32::consts::TAU;
-
 use anyhow::{Result, bail, ensure};
 use ndarray::{Array2, Axis};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::{Version, v4, v5, v6, v7};
+use crate::random::Random;
 use crate::weights::Named;
 
 /// How large a new model is to be.
@@ -88,12 +85,12 @@ fn steps_of_32(width: f64) -> usize {
 /// Collects the tensors of a new model.
 pub struct Fresh {
     named: Named,
-    random: ChaCha8Rng,
+    random: Random,
 }
 
 impl Fresh {
     pub(super) fn new(seed: u64) -> Self {
-        Self { named: Named::new(), random: ChaCha8Rng::seed_from_u64(seed) }
+        Self { named: Named::new(), random: Random::new(seed) }
     }
 
     pub(super) fn done(self) -> Named {
@@ -124,30 +121,20 @@ impl Fresh {
     /// Even between `-bound` and `bound`.
     pub(super) fn uniform<const D: usize>(&mut self, name: &str, shape: [usize; D], bound: f32) {
         let size = shape.iter().product::<usize>();
-        let values = (0..size).map(|_| (self.unit() * 2.0 - 1.0) * bound).collect();
+        let values = (0..size).map(|_| (self.random.unit() * 2.0 - 1.0) * bound).collect();
         self.put(name, &shape, values);
     }
 
     /// Rows, or columns where there are fewer of them, at right angles and of length `gain`.
     pub(super) fn orthogonal(&mut self, name: &str, [rows, columns]: [usize; 2], gain: f32) {
         let (long, short) = (rows.max(columns), rows.min(columns));
-        let normal = Array2::from_shape_simple_fn((long, short), || f64::from(self.normal()));
+        let normal =
+            Array2::from_shape_simple_fn((long, short), || f64::from(self.random.normal()));
         // Twice, because the first time rounding leaves them a little askew.
         let q = right_angles(right_angles(normal));
         let q = if rows >= columns { q } else { q.reversed_axes() };
         let values = q.iter().map(|&x| x as f32 * gain).collect();
         self.put(name, &[rows, columns], values);
-    }
-
-    /// Even in [0, 1).
-    fn unit(&mut self) -> f32 {
-        (self.random.next_u32() >> 8) as f32 / (1 << 24) as f32
-    }
-
-    /// From the standard normal distribution (Box and Muller).
-    fn normal(&mut self) -> f32 {
-        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
-        radius * (TAU * self.unit()).cos()
     }
 }
 

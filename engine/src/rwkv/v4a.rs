@@ -56,7 +56,7 @@ impl Rwkv4a {
             let tiny = tiny.map(|d| Tensor::zeros([batch, c, d], device));
             LayerState { tiny, ..block.att.state(batch, device) }
         };
-        State { layers: self.blocks.iter().map(layer).collect() }
+        State::new(self.blocks.iter().map(layer).collect())
     }
 
     pub(super) fn dims(&self) -> [usize; 2] {

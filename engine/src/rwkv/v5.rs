@@ -77,7 +77,7 @@ impl Rwkv5 {
                 tiny: None,
             }
         };
-        State { layers: self.blocks.iter().map(layer).collect() }
+        State::new(self.blocks.iter().map(layer).collect())
     }
 
     pub(super) fn dims(&self) -> [usize; 2] {

@@ -72,7 +72,7 @@ impl Rwkv7a {
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
         let layer = |block: &Block| block.att.state(batch, device);
-        State { layers: self.blocks.iter().map(layer).collect() }
+        State::new(self.blocks.iter().map(layer).collect())
     }
 
     pub(super) fn dims(&self) -> [usize; 2] {

@@ -26,7 +26,8 @@ impl State {
     /// # Errors
     /// When the states are of different models.
     pub fn lerp(&self, other: &Self, t: f64) -> Result<Self> {
-        self.pairs(other, |a, b| a.mul_scalar(1.0 - t) + b.mul_scalar(t))
+        let what = format!("mix with weight {t} of a state of {} tokens", other.past.tokens);
+        self.pairs(other, &what, |a, b| a.mul_scalar(1.0 - t) + b.mul_scalar(t))
     }
 
     /// The sum of two states, number by number.
@@ -34,7 +35,7 @@ impl State {
     /// # Errors
     /// When the states are of different models.
     pub fn plus(&self, other: &Self) -> Result<Self> {
-        self.pairs(other, |a, b| a + b)
+        self.pairs(other, "add a state", |a, b| a + b)
     }
 
     /// The difference of two states, number by number.
@@ -42,7 +43,7 @@ impl State {
     /// # Errors
     /// When the states are of different models.
     pub fn minus(&self, other: &Self) -> Result<Self> {
-        self.pairs(other, |a, b| a - b)
+        self.pairs(other, "subtract a state", |a, b| a - b)
     }
 
     /// Everything remembered, `factor` times as strong.
@@ -54,7 +55,8 @@ impl State {
             wkv: sums(&layer.wkv, v4, |s| s.mul_scalar(factor)),
             tiny: layer.tiny.clone().map(|tiny| tiny.mul_scalar(factor)),
         };
-        Self { layers: self.layers.iter().map(layer).collect() }
+        let layers = self.layers.iter().map(layer).collect();
+        self.edited(&format!("scale by {factor}"), layers)
     }
 
     /// Root of the sum of squares of everything but the exponents `pp` of RWKV-4.
@@ -101,7 +103,12 @@ impl State {
         self.layers.iter().flat_map(|layer| layer_arrays(layer, v4)).collect()
     }
 
-    fn pairs(&self, other: &Self, f: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>) -> Result<Self> {
+    fn pairs(
+        &self,
+        other: &Self,
+        what: &str,
+        f: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) -> Result<Self> {
         let (a, b) = self.aligned(other)?;
         let v4 = self.is_v4();
         let row = |x: &Tensor<2>| x.clone().unsqueeze::<4>();
@@ -117,11 +124,11 @@ impl State {
                     f(a.clone().unsqueeze(), b.clone().unsqueeze()).reshape(a.dims())
                 }),
             };
-        Ok(Self { layers: a.layers.iter().zip(&b.layers).map(layer).collect() })
+        Ok(self.edited(what, a.layers.iter().zip(&b.layers).map(layer).collect()))
     }
 
     /// Both states, in RWKV-4 with the same exponents.
-    fn aligned(&self, other: &Self) -> Result<(Self, Self)> {
+    pub(super) fn aligned(&self, other: &Self) -> Result<(Self, Self)> {
         other.fits(self)?;
         let batches = |s: &Self| s.layers.first().map(|layer| layer.att_x.dims()[0]);
         ensure!(
@@ -185,7 +192,7 @@ mod tests {
         let device = Device::flex();
         let one = |x: f32| Tensor::<2>::from_floats([[x, x, x, x]], &device);
         let wkv = Tensor::<4>::from_floats([[[[aa; 4], [bb; 4], [pp; 4]]]], &device);
-        State { layers: vec![LayerState { att_x: one(1.0), ffn_x: one(2.0), wkv, tiny: None }] }
+        State::new(vec![LayerState { att_x: one(1.0), ffn_x: one(2.0), wkv, tiny: None }])
     }
 
     #[test]
