@@ -28,7 +28,7 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 /// What `pp` is before the first token: the weight of nothing.
-const EMPTY: f32 = -1e30;
+pub const EMPTY: f32 = -1e30;
 
 impl Layer {
     fn part(&self, name: &str) -> Fallible<Array> {
@@ -47,6 +47,14 @@ impl Layer {
             None => value,
         };
         self.set(name, &filled)
+    }
+
+    /// Empties the layer, as before the first token.
+    ///
+    /// # Errors
+    /// For the state of several texts.
+    pub fn reset(&mut self) -> Fallible<()> {
+        self.change(|name, part| Array::full(part.shape(), if name == "pp" { EMPTY } else { 0.0 }))
     }
 
     /// The names of the parts.
@@ -135,7 +143,7 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn reset(this: &mut Layer) -> Fallible<()> {
-        this.change(|name, part| Array::full(part.shape(), if name == "pp" { EMPTY } else { 0.0 }))
+        super::Layer::reset(this)
     }
 
     /// Multiplies what the layer remembers, all but the `pp` of RWKV-4.

@@ -64,6 +64,15 @@ impl State {
         self.arrays().iter().map(|x| x.norm().powi(2)).sum::<f64>().sqrt()
     }
 
+    /// The norm of every layer, without the exponents `pp` of RWKV-4.
+    pub fn norms(&self) -> Vec<f64> {
+        let v4 = self.is_v4();
+        let norm = |layer: &LayerState| {
+            layer_arrays(layer, v4).iter().map(|x| x.norm().powi(2)).sum::<f64>().sqrt()
+        };
+        self.layers.iter().map(norm).collect()
+    }
+
     /// The distance of two states layer by layer.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod language;
 mod manual;
 mod models;
 mod sampling;
+mod states;
 mod typing;
 
 use crate::{Canvas, Failure, Options, Output, Session};
