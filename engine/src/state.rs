@@ -299,7 +299,12 @@ impl State {
 
     fn no_part(&self, layer: usize, name: &str) -> anyhow::Error {
         let parts = self.parts_of(layer).unwrap_or_default().join(", ");
-        anyhow::anyhow!("layer {layer} of this state has no `{name}`; it has {parts}.")
+        let why = match name {
+            "aa" | "bb" | "pp" => "only RWKV-4 keeps sums, later versions a matrix per head; ",
+            "wkv" => "RWKV-4 keeps sums, not a matrix per head; ",
+            _ => "",
+        };
+        anyhow::anyhow!("layer {layer} of this state has no `{name}`: {why}it has {parts}.")
     }
 }
 
