@@ -79,7 +79,8 @@ impl State {
     fn past(&self) -> String {
         let (name, past) = (self.origin().model, &self.state.past);
         let of = if name.is_empty() { String::new() } else { format!("of {name}, ") };
-        let read = format!("{of}{} tokens read", past.tokens);
+        let tokens = if past.tokens == 1 { "token" } else { "tokens" };
+        let read = format!("{of}{} {tokens} read", past.tokens);
         let edits = past.edits();
         match edits.len().saturating_sub(SHOWN) {
             0 if edits.is_empty() => read,
