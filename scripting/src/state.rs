@@ -13,6 +13,7 @@ use crate::model::Model;
 use crate::{Table, View};
 use rhai::{Dynamic, Module};
 use rwkv_engine::model::Model as Engine;
+use rwkv_engine::rwkv::Version;
 use rwkv_engine::state::{Origin, State as Memory};
 use rwkv_engine::tensor::Array;
 use std::cell::RefCell;
@@ -56,7 +57,9 @@ impl State {
             Source::Model(model) => {
                 model.upgrade().map_or(String::new(), |m| m.borrow().rwkv.version().to_string())
             }
-            Source::File(origin) => origin.version.clone(),
+            Source::File(origin) => {
+                Version::named(&origin.version).map_or(String::new(), |v| v.to_string())
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::state::State;
 use crate::tensor::Tensor;
 use rhai::plugin::*;
 use rhai::{INT, Module};
+use rwkv_engine::state::Past;
 
 /// A layer's place; negative counts from the end.
 fn place(state: &State, index: INT) -> Fallible<usize> {
@@ -114,7 +115,7 @@ mod functions {
     /// ```
     /// let s = load_model("toy:rwkv4").forward_gpt("Hi").state;
     /// s.reset();
-    /// assert(s.norm() == 0);
+    /// assert(s.norm() == 0 && s.tokens == 0);
     /// ```
     #[rhai_fn(name = "reset", return_raw)]
     pub fn reset_state(this: &mut State) -> Fallible<()> {
@@ -123,6 +124,7 @@ mod functions {
             whole.reset()?;
             *this = whole.state;
         }
+        this.state.past = Past::default();
         Ok(())
     }
 
