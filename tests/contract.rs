@@ -1,5 +1,7 @@
 //! What every version promises, whatever its equations.
 
+mod activations;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

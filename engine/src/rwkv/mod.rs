@@ -2,6 +2,7 @@
 
 mod detect;
 mod fresh;
+mod tap;
 pub mod v4;
 pub mod v4a;
 pub mod v5;
@@ -11,6 +12,7 @@ pub mod v7a;
 
 pub use detect::{Version, detect, tuned_for};
 pub use fresh::{Fresh, Sizes};
+pub use tap::{Activation, Look, Seen, Tap};
 
 use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
@@ -60,13 +62,18 @@ impl Rwkv {
 
     /// What the output head reads, `[B, T]` → `[B, T, C]`; `state` moves on by `T` tokens.
     pub fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+        self.hidden_seen(tokens, state, Tap::none())
+    }
+
+    /// [`Rwkv::hidden`] while `tap` sees, and may replace, what happens inside the blocks.
+    pub fn hidden_seen(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
         match self {
-            Self::V4(m) => m.hidden(tokens, state),
-            Self::V4a(m) => m.hidden(tokens, state),
-            Self::V5(m) => m.hidden(tokens, state),
-            Self::V6(m) => m.hidden(tokens, state),
-            Self::V7(m) => m.hidden(tokens, state),
-            Self::V7a(m) => m.hidden(tokens, state),
+            Self::V4(m) => m.hidden(tokens, state, tap),
+            Self::V4a(m) => m.hidden(tokens, state, tap),
+            Self::V5(m) => m.hidden(tokens, state, tap),
+            Self::V6(m) => m.hidden(tokens, state, tap),
+            Self::V7(m) => m.hidden(tokens, state, tap),
+            Self::V7a(m) => m.hidden(tokens, state, tap),
         }
     }
 
@@ -91,6 +98,29 @@ impl Rwkv {
             Self::V6(m) => m.state(batch, device),
             Self::V7(m) => m.state(batch, device),
             Self::V7a(m) => m.state(batch, device),
+        }
+    }
+
+    /// The extra weight of the current token in a block, `[H, N]`: `u`, or `r_k` in RWKV-7; none
+    /// beyond the last block.
+    pub fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
+        match self {
+            Self::V4(m) => m.bonus(layer),
+            Self::V4a(m) => m.bonus(layer),
+            Self::V5(m) => m.bonus(layer),
+            Self::V6(m) => m.bonus(layer),
+            Self::V7(m) => m.bonus(layer),
+            Self::V7a(m) => m.bonus(layer),
+        }
+    }
+
+    /// The logarithm of the decay of every channel of a block, `[C]`, where no token can change it
+    /// and no activation shows it: in RWKV-4.
+    pub fn decay(&self, layer: usize) -> Option<Tensor<1>> {
+        match self {
+            Self::V4(m) => m.decay(layer),
+            Self::V4a(m) => m.decay(layer),
+            Self::V5(_) | Self::V6(_) | Self::V7(_) | Self::V7a(_) => None,
         }
     }
 

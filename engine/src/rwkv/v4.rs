@@ -12,6 +12,7 @@ use rwkv_kernels::wkv4;
 
 use super::fresh::{Fresh, Sizes};
 use super::shift;
+use super::tap::Tap;
 use crate::layers::{Embedding, Linear};
 use crate::state::{LayerState, State};
 use crate::weights::{Named, Weights};
@@ -57,10 +58,11 @@ pub(super) struct ChannelMix {
 }
 
 impl Rwkv4 {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
         let mut x = self.emb.forward(tokens);
-        for (block, state) in self.blocks.iter().zip(&mut state.layers) {
-            x = block.forward(x, state);
+        for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
+            let tap = tap.at(i);
+            x = tap.see("x", block.forward(x, state, tap));
         }
         x
     }
@@ -77,16 +79,26 @@ impl Rwkv4 {
     pub(super) fn dims(&self) -> [usize; 2] {
         self.emb.dims()
     }
+
+    pub(super) fn decay(&self, layer: usize) -> Option<Tensor<1>> {
+        Some(self.blocks.get(layer)?.att.decay())
+    }
+
+    pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
+        Some(self.blocks.get(layer)?.att.bonus())
+    }
 }
 
 impl Block {
-    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let x = match &self.ln0 {
             Some(ln0) => ln0.forward(x),
             None => x,
         };
-        let x = x.clone() + self.att.forward(self.ln1.forward(x), state);
-        x.clone() + self.ffn.forward(self.ln2.forward(x), state)
+        let normed = tap.see("att.x", self.ln1.forward(x.clone()));
+        let x = x + tap.see("att", self.att.forward(normed, state, tap));
+        let normed = tap.see("ffn.x", self.ln2.forward(x.clone()));
+        x + tap.see("ffn", self.ffn.forward(normed, state, tap))
     }
 }
 
@@ -104,28 +116,38 @@ impl TimeMix {
         }
     }
 
-    pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let before = shift(&x, &mut state.att_x);
         let dx = x - before.clone();
         let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
 
-        let r = sigmoid(self.receptance.forward(blend(&self.time_mix_r)));
-        let k = self.key.forward(blend(&self.time_mix_k));
-        let v = self.value.forward(blend(&self.time_mix_v));
-        let w = -self.time_decay.val().exp(); // the decay is e^w
+        let r = tap.see("r", sigmoid(self.receptance.forward(blend(&self.time_mix_r))));
+        let k = tap.see("k", self.key.forward(blend(&self.time_mix_k)));
+        let v = tap.see("v", self.value.forward(blend(&self.time_mix_v)));
 
-        self.output.forward(r * wkv4(w, self.time_first.val(), k, v, &mut state.wkv))
+        let y = wkv4(self.decay(), self.time_first.val(), k, v, &mut state.wkv);
+        self.output.forward(r * tap.see("y", y))
+    }
+
+    /// The logarithm `w` of the decay, `[A]`: the decay is e^w.
+    pub(super) fn decay(&self) -> Tensor<1> {
+        -self.time_decay.val().exp()
+    }
+
+    /// The bonus of the current token, `[1, A]`.
+    pub(super) fn bonus(&self) -> Tensor<2> {
+        self.time_first.val().unsqueeze()
     }
 }
 
 impl ChannelMix {
-    pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let before = shift(&x, &mut state.ffn_x);
         let dx = x - before.clone();
         let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
 
-        let r = sigmoid(self.receptance.forward(blend(&self.time_mix_r)));
-        let k = relu(self.key.forward(blend(&self.time_mix_k))).square();
+        let r = tap.see("ffn.r", sigmoid(self.receptance.forward(blend(&self.time_mix_r))));
+        let k = tap.see("ffn.k", relu(self.key.forward(blend(&self.time_mix_k))).square());
         r * self.value.forward(k)
     }
 }

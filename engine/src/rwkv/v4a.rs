@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::nn::LayerNorm;
 use burn::tensor::{Device, Int, Tensor};
 
+use super::tap::Tap;
 use super::v4::{ChannelMix, TimeMix};
 use crate::layers::{Embedding, Linear};
 use crate::state::{LayerState, State};
@@ -36,11 +37,12 @@ struct Block {
 }
 
 impl Rwkv4a {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
         let embedded = self.emb.forward(tokens);
         let mut x = embedded.clone();
-        for (block, state) in self.blocks.iter().zip(&mut state.layers) {
-            x = block.forward(x, &embedded, state);
+        for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
+            let tap = tap.at(i);
+            x = tap.see("x", block.forward(x, &embedded, state, tap));
         }
         x
     }
@@ -62,18 +64,34 @@ impl Rwkv4a {
     pub(super) fn dims(&self) -> [usize; 2] {
         self.emb.dims()
     }
+
+    pub(super) fn decay(&self, layer: usize) -> Option<Tensor<1>> {
+        Some(self.blocks.get(layer)?.att.decay())
+    }
+
+    pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
+        Some(self.blocks.get(layer)?.att.bonus())
+    }
 }
 
 impl Block {
-    fn forward(&self, x: Tensor<3>, embedded: &Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        embedded: &Tensor<3>,
+        state: &mut LayerState,
+        tap: Tap,
+    ) -> Tensor<3> {
         let x = match &self.ln0 {
             Some(ln0) => ln0.forward(x),
             None => x,
         };
-        let x = x.clone() + self.att.forward(self.ln1.forward(x), state);
-        let x = x.clone() + self.ffn.forward(self.ln2.forward(x), state);
-        match self.tiny(&x, embedded, state) {
-            Some(y) => x + y,
+        let normed = tap.see("att.x", self.ln1.forward(x.clone()));
+        let x = x + tap.see("att", self.att.forward(normed, state, tap));
+        let normed = tap.see("ffn.x", self.ln2.forward(x.clone()));
+        let x = x + tap.see("ffn", self.ffn.forward(normed, state, tap));
+        match self.tiny(&x, embedded, state, tap) {
+            Some(y) => x + tap.see("tiny", y),
             None => x,
         }
     }
@@ -84,12 +102,13 @@ impl Block {
         x: &Tensor<3>,
         embedded: &Tensor<3>,
         state: &mut LayerState,
+        tap: Tap,
     ) -> Option<Tensor<3>> {
         let memory = state.tiny.as_mut()?;
         let x = self.tiny_ln.as_ref()?.forward(x.clone());
-        let k = self.tiny_k.as_ref()?.forward(x.clone()); // [B, T, D]
-        let q = self.tiny_q.as_ref()?.forward(x);
-        let v = self.tiny_v.as_ref()?.forward(embedded.clone()); // [B, T, C]
+        let k = tap.see("tiny.k", self.tiny_k.as_ref()?.forward(x.clone())); // [B, T, D]
+        let q = tap.see("tiny.q", self.tiny_q.as_ref()?.forward(x));
+        let v = tap.see("tiny.v", self.tiny_v.as_ref()?.forward(embedded.clone())); // [B, T, C]
         let [_, _, d] = q.dims();
 
         let past = q.clone().matmul(memory.clone().transpose());

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Int, Tensor};
 use rwkv_kernels::wkv6;
 
 use super::fresh::{Fresh, Sizes};
+use super::tap::Tap;
 use super::v4::ChannelMix;
 use super::{Version, shift};
 use crate::layers::{Embedding, Linear};
@@ -54,10 +55,11 @@ struct TimeMix {
 }
 
 impl Rwkv5 {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
         let mut x = self.emb.forward(tokens);
-        for (block, state) in self.blocks.iter().zip(&mut state.layers) {
-            x = block.forward(x, state);
+        for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
+            let tap = tap.at(i);
+            x = tap.see("x", block.forward(x, state, tap));
         }
         x
     }
@@ -84,6 +86,10 @@ impl Rwkv5 {
         self.emb.dims()
     }
 
+    pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
+        Some(self.blocks.get(layer)?.att.bonus())
+    }
+
     pub(super) fn version(&self) -> Version {
         match self.blocks.first().map(|block| (&block.att.gate, block.att.time_decay.dims())) {
             Some((None, _)) => Version::V50,
@@ -94,18 +100,20 @@ impl Rwkv5 {
 }
 
 impl Block {
-    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let x = match &self.ln0 {
             Some(ln0) => ln0.forward(x),
             None => x,
         };
-        let x = x.clone() + self.att.forward(self.ln1.forward(x), state);
-        x.clone() + self.ffn.forward(self.ln2.forward(x), state)
+        let normed = tap.see("att.x", self.ln1.forward(x.clone()));
+        let x = x + tap.see("att", self.att.forward(normed, state, tap));
+        let normed = tap.see("ffn.x", self.ln2.forward(x.clone()));
+        x + tap.see("ffn", self.ffn.forward(normed, state, tap))
     }
 }
 
 impl TimeMix {
-    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let [b, t, _] = x.dims();
         let [h, n] = self.heads();
         let heads = |x: Tensor<3>| x.reshape([b, t, h, n]);
@@ -114,17 +122,19 @@ impl TimeMix {
         let dx = x - before.clone();
         let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
 
-        let r = heads(self.receptance.forward(blend(&self.time_mix_r)));
-        let k = heads(self.key.forward(blend(&self.time_mix_k)));
-        let v = heads(self.value.forward(blend(&self.time_mix_v)));
+        let r = tap.see("r", heads(self.receptance.forward(blend(&self.time_mix_r))));
+        let k = tap.see("k", heads(self.key.forward(blend(&self.time_mix_k))));
+        let v = tap.see("v", heads(self.value.forward(blend(&self.time_mix_v))));
         let d = -self.time_decay.val().exp(); // the decay is eᵈ
-        let d = d.expand([b, t, h, n]);
-        let u = self.bonus().expand([h, n]);
+        let d = tap.see("d", d.expand([b, t, h, n]));
 
-        let y = wkv6(r, d, k, v, u, &mut state.wkv);
+        let y = tap.see("y", wkv6(r, d, k, v, self.bonus(), &mut state.wkv));
         let y = self.ln_x.forward(y.reshape([b * t, h * n])).reshape([b, t, h * n]);
         match (&self.gate, &self.time_mix_g) {
-            (Some(gate), Some(mix)) => self.output.forward(y * silu(gate.forward(blend(mix)))),
+            (Some(gate), Some(mix)) => {
+                let g = tap.see("g", silu(gate.forward(blend(mix))));
+                self.output.forward(y * g)
+            }
             _ => self.output.forward(y),
         }
     }
@@ -135,12 +145,14 @@ impl TimeMix {
         [h, self.ln_x.num_channels / h]
     }
 
+    /// The bonus of the current token, `[H, N]`.
     fn bonus(&self) -> Tensor<2> {
-        match (&self.time_first, &self.time_faaaa) {
+        let bonus = match (&self.time_first, &self.time_faaaa) {
             (Some(first), _) => first.val().exp(),
             (_, Some(bonus)) => bonus.val(),
             _ => Tensor::zeros([1, 1], &self.time_decay.device()), // loading has refused this
-        }
+        };
+        bonus.expand(self.heads())
     }
 }
 

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Int, Tensor};
 use rwkv_kernels::wkv6;
 
 use super::fresh::{Fresh, Sizes};
+use super::tap::Tap;
 use super::{low_rank, shift};
 use crate::layers::{Embedding, Linear};
 use crate::state::{LayerState, State};
@@ -67,10 +68,11 @@ struct ChannelMix {
 }
 
 impl Rwkv6 {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
         let mut x = self.emb.forward(tokens);
-        for (block, state) in self.blocks.iter().zip(&mut state.layers) {
-            x = block.forward(x, state);
+        for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
+            let tap = tap.at(i);
+            x = tap.see("x", block.forward(x, state, tap));
         }
         x
     }
@@ -96,21 +98,27 @@ impl Rwkv6 {
     pub(super) fn dims(&self) -> [usize; 2] {
         self.emb.dims()
     }
+
+    pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
+        Some(self.blocks.get(layer)?.att.time_faaaa.val())
+    }
 }
 
 impl Block {
-    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let x = match &self.ln0 {
             Some(ln0) => ln0.forward(x),
             None => x,
         };
-        let x = x.clone() + self.att.forward(self.ln1.forward(x), state);
-        x.clone() + self.ffn.forward(self.ln2.forward(x), state)
+        let normed = tap.see("att.x", self.ln1.forward(x.clone()));
+        let x = x + tap.see("att", self.att.forward(normed, state, tap));
+        let normed = tap.see("ffn.x", self.ln2.forward(x.clone()));
+        x + tap.see("ffn", self.ffn.forward(normed, state, tap))
     }
 }
 
 impl TimeMix {
-    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let [b, t, c] = x.dims();
         let [h, n] = self.time_faaaa.dims();
         let heads = |x: Tensor<3>| x.reshape([b, t, h, n]);
@@ -131,25 +139,25 @@ impl TimeMix {
         let x_w = blend(0, &self.time_maa_w);
         let d =
             self.time_decay.val() + low_rank(x_w, &self.time_decay_w1, tanh, &self.time_decay_w2);
-        let d = heads(-d.exp()); // the decay is eᵈ
-        let k = heads(self.key.forward(blend(1, &self.time_maa_k)));
-        let v = heads(self.value.forward(blend(2, &self.time_maa_v)));
-        let r = heads(self.receptance.forward(blend(3, &self.time_maa_r)));
-        let g = silu(self.gate.forward(blend(4, &self.time_maa_g)));
+        let d = tap.see("d", heads(-d.exp())); // the decay is eᵈ
+        let k = tap.see("k", heads(self.key.forward(blend(1, &self.time_maa_k))));
+        let v = tap.see("v", heads(self.value.forward(blend(2, &self.time_maa_v))));
+        let r = tap.see("r", heads(self.receptance.forward(blend(3, &self.time_maa_r))));
+        let g = tap.see("g", silu(self.gate.forward(blend(4, &self.time_maa_g))));
 
-        let y = wkv6(r, d, k, v, self.time_faaaa.val(), &mut state.wkv);
+        let y = tap.see("y", wkv6(r, d, k, v, self.time_faaaa.val(), &mut state.wkv));
         let y = self.ln_x.forward(y.reshape([b * t, h * n])).reshape([b, t, h * n]);
         self.output.forward(y * g)
     }
 }
 
 impl ChannelMix {
-    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let dx = shift(&x, &mut state.ffn_x) - x.clone();
         let blend = |mu: &Param<Tensor<3>>| x.clone() + dx.clone() * mu.val();
 
-        let r = sigmoid(self.receptance.forward(blend(&self.time_maa_r)));
-        let k = relu(self.key.forward(blend(&self.time_maa_k))).square();
+        let r = tap.see("ffn.r", sigmoid(self.receptance.forward(blend(&self.time_maa_r))));
+        let k = tap.see("ffn.k", relu(self.key.forward(blend(&self.time_maa_k))).square());
         r * self.value.forward(k)
     }
 }

@@ -13,6 +13,7 @@ use burn::tensor::{Device, Int, Tensor};
 use rwkv_kernels::wkv7;
 
 use super::fresh::{Fresh, Sizes};
+use super::tap::Tap;
 use super::{low_rank, shift};
 use crate::layers::{Embedding, Linear};
 use crate::state::{LayerState, State};
@@ -73,11 +74,12 @@ struct ChannelMix {
 }
 
 impl Rwkv7 {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
         let mut x = self.emb.forward(tokens);
         let mut v_first = None;
-        for (block, state) in self.blocks.iter().zip(&mut state.layers) {
-            x = block.forward(x, &mut v_first, state);
+        for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
+            let tap = tap.at(i);
+            x = tap.see("x", block.forward(x, &mut v_first, state, tap));
         }
         x
     }
@@ -94,6 +96,10 @@ impl Rwkv7 {
     pub(super) fn dims(&self) -> [usize; 2] {
         self.emb.dims()
     }
+
+    pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
+        Some(self.blocks.get(layer)?.att.bonus())
+    }
 }
 
 impl Block {
@@ -102,13 +108,16 @@ impl Block {
         x: Tensor<3>,
         v_first: &mut Option<Tensor<4>>,
         state: &mut LayerState,
+        tap: Tap,
     ) -> Tensor<3> {
         let x = match &self.ln0 {
             Some(ln0) => ln0.forward(x),
             None => x,
         };
-        let x = x.clone() + self.att.forward(self.ln1.forward(x), v_first, state);
-        x.clone() + self.ffn.forward(self.ln2.forward(x), state)
+        let normed = tap.see("att.x", self.ln1.forward(x.clone()));
+        let x = x + tap.see("att", self.att.forward(normed, v_first, state, tap));
+        let normed = tap.see("ffn.x", self.ln2.forward(x.clone()));
+        x + tap.see("ffn", self.ffn.forward(normed, state, tap))
     }
 }
 
@@ -128,6 +137,7 @@ impl TimeMix {
         x: Tensor<3>,
         v_first: &mut Option<Tensor<4>>,
         state: &mut LayerState,
+        tap: Tap,
     ) -> Tensor<3> {
         let [b, t, c] = x.dims();
         let [h, n] = self.r_k.dims();
@@ -137,25 +147,33 @@ impl TimeMix {
         let dx = shift(&x, &mut state.att_x) - x.clone();
         let blend = |mu: &Param<Tensor<3>>| x.clone() + dx.clone() * mu.val();
 
-        let r = heads(self.receptance.forward(blend(&self.x_r)));
+        let r = tap.see("r", heads(self.receptance.forward(blend(&self.x_r))));
         let k = self.key.forward(blend(&self.x_k));
         let x_v = blend(&self.x_v);
         let v = self.lend(heads(self.value.forward(x_v.clone())), x_v, v_first);
+        let v = tap.see("v", v);
         let d = low_rank(blend(&self.x_w), &self.w1, tanh, &self.w2) + self.w0.val();
-        let w = heads((sigmoid(d) * -(-0.5f64).exp()).exp()); // in (0.545, 1)
-        let a = sigmoid(low_rank(blend(&self.x_a), &self.a1, |x| x, &self.a2) + self.a0.val());
-        let g = low_rank(blend(&self.x_g), &self.g1, sigmoid, &self.g2);
+        let w = tap.see("w", heads((sigmoid(d) * -(-0.5f64).exp()).exp())); // in (0.545, 1)
+        let a = low_rank(blend(&self.x_a), &self.a1, |x| x, &self.a2);
+        let a = tap.see("a", sigmoid(a + self.a0.val()));
+        let g = tap.see("g", low_rank(blend(&self.x_g), &self.g1, sigmoid, &self.g2));
 
         // The key under which old content is taken out, and the key under which new goes in.
-        let removal = unit(heads(k.clone() * self.k_k.val()));
-        let k = heads(k * ((a.clone() - 1) * self.k_a.val() + 1));
+        let removal = tap.see("kappa", unit(heads(k.clone() * self.k_k.val())));
+        let k = tap.see("k", heads(k * ((a.clone() - 1) * self.k_a.val() + 1)));
         let a = removal.clone() * heads(a);
 
         let y = wkv7(r.clone(), w, k.clone(), v.clone(), -removal, a, &mut state.wkv);
-        let y = self.ln_x.forward(y.reshape([b * t, c])).reshape([b, t, h, n]);
+        let y = tap.see("y", y).reshape([b * t, c]);
+        let y = self.ln_x.forward(y).reshape([b, t, h, n]);
 
         let bonus = (r * k * self.r_k.val().unsqueeze()).sum_dim(3) * v;
         self.output.forward((y + bonus).reshape([b, t, c]) * g)
+    }
+
+    /// The bonus of the current token, `[H, N]`.
+    pub(super) fn bonus(&self) -> Tensor<2> {
+        self.r_k.val()
     }
 
     /// Later blocks borrow from the values of the first one, which lends them unmixed.
@@ -172,10 +190,10 @@ impl TimeMix {
 }
 
 impl ChannelMix {
-    fn forward(&self, x: Tensor<3>, state: &mut LayerState) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let dx = shift(&x, &mut state.ffn_x) - x.clone();
-        let k = self.key.forward(x + dx * self.x_k.val());
-        self.value.forward(relu(k).square())
+        let k = relu(self.key.forward(x + dx * self.x_k.val())).square();
+        self.value.forward(tap.see("ffn.k", k))
     }
 }
 

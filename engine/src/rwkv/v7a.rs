@@ -10,6 +10,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 
 use super::shift;
+use super::tap::Tap;
 use super::v7::TimeMix;
 use crate::layers::{Embedding, Linear};
 use crate::state::{LayerState, State};
@@ -53,15 +54,16 @@ struct Told {
 }
 
 impl Rwkv7a {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State) -> Tensor<3> {
+    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
         let mut x = self.emb.forward(tokens.clone());
         if let Some(ln0) = self.blocks.first().and_then(|block| block.ln0.as_ref()) {
             x = ln0.forward(x);
         }
         let told = Told { tokens, embedded: x.clone() };
         let mut v_first = None;
-        for (block, state) in self.blocks.iter().zip(&mut state.layers) {
-            x = block.forward(x, &told, &mut v_first, state);
+        for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
+            let tap = tap.at(i);
+            x = tap.see("x", block.forward(x, &told, &mut v_first, state, tap));
         }
         x
     }
@@ -78,6 +80,10 @@ impl Rwkv7a {
     pub(super) fn dims(&self) -> [usize; 2] {
         self.emb.dims()
     }
+
+    pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
+        Some(self.blocks.get(layer)?.att.bonus())
+    }
 }
 
 impl Block {
@@ -87,18 +93,22 @@ impl Block {
         told: &Told,
         v_first: &mut Option<Tensor<4>>,
         state: &mut LayerState,
+        tap: Tap,
     ) -> Tensor<3> {
-        let x = x.clone() + self.att.forward(self.ln1.forward(x), v_first, state);
-        x.clone() + self.ffn.forward(self.ln2.forward(x), told, state)
+        let normed = tap.see("att.x", self.ln1.forward(x.clone()));
+        let x = x + tap.see("att", self.att.forward(normed, v_first, state, tap));
+        let normed = tap.see("ffn.x", self.ln2.forward(x.clone()));
+        x + tap.see("ffn", self.ffn.forward(normed, told, state, tap))
     }
 }
 
 impl ChannelMix {
-    fn forward(&self, x: Tensor<3>, told: &Told, state: &mut LayerState) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, told: &Told, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let [b, t, c] = x.dims();
         let [_, d] = self.s1.dims();
         let dx = shift(&x, &mut state.ffn_x) - x.clone();
-        let k = self.key.forward(x.clone() + dx * self.x_k.val());
+        let k = relu(self.key.forward(x.clone() + dx * self.x_k.val())).square();
+        let k = tap.see("ffn.k", k);
 
         let matrix =
             self.s_emb.forward(told.tokens.clone()) + self.s_emb_x.forward(told.embedded.clone()); // [B, T, D·D]
@@ -106,9 +116,9 @@ impl ChannelMix {
         let scale = asked.reshape([b * t, 1, d]).matmul(matrix.reshape([b * t, d, d]));
         let scale = scale.reshape([b * t, d]).matmul(self.s2.val());
         let [_, f] = scale.dims();
-        let scale = scale.reshape([b, t, f]) + self.s0.val();
+        let scale = tap.see("ffn.s", scale.reshape([b, t, f]) + self.s0.val());
 
-        self.value.forward(relu(k).square() * scale)
+        self.value.forward(k * scale)
     }
 }
 
