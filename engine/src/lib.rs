@@ -7,10 +7,12 @@
 //! opens files, [`weights`] makes models of them, [`model`] keeps a model with its tokenizer and its
 //! device, and [`train`] changes it. Nothing here prints, parses scripts or knows of a terminal.
 
+pub mod activations;
 pub mod adapter;
 pub mod beam;
 pub mod chat;
 pub mod checkpoint;
+pub mod compare;
 pub mod constrain;
 pub mod device;
 pub mod generate;
@@ -19,8 +21,10 @@ pub mod layers;
 pub mod model;
 mod random;
 pub mod rank;
+pub mod recurrence;
 pub mod rwkv;
 pub mod sample;
+pub mod segment;
 pub mod state;
 pub mod stop;
 pub mod tensor;
@@ -28,4 +32,5 @@ pub mod tensor;
 mod tests;
 pub mod tokenizer;
 pub mod train;
+pub mod understand;
 pub mod weights;

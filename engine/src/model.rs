@@ -3,9 +3,11 @@
 mod source;
 mod toy;
 mod vocabulary;
+mod watch;
 
 pub use source::embedded_names;
 pub use vocabulary::expected_tokenizer;
+pub use watch::{KnockOut, Observer, Reading};
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
 use crate::device::Place;
-use crate::rwkv::{Parameter, Rwkv, Sizes, Version};
+use crate::rwkv::{Parameter, Rwkv, Sizes, Tap, Version};
 use crate::state::{LayerState, Origin, State};
 use crate::tensor::Array;
 use crate::tokenizer::Tokenizer;
@@ -192,14 +194,17 @@ impl Model {
             if interrupt.load(Ordering::Relaxed) {
                 return Err(Interrupted.into());
             }
-            let ids: Vec<i32> = stretch.iter().map(|&id| id as i32).collect();
-            let data = TensorData::new(ids, [1, stretch.len()]);
-            each(
-                self.rwkv.hidden(Tensor::<2, Int>::from_data(data, &self.place.device), &mut state),
-            );
+            each(self.step(stretch, &mut state, Tap::none()));
         }
         state.past.tokens += tokens.len() as u64;
         Ok(state)
+    }
+
+    /// What the output head reads after each of these tokens, `[1, T, C]`; the state moves on.
+    fn step(&self, tokens: &[u32], state: &mut State, tap: Tap) -> Tensor<3> {
+        let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
+        let data = TensorData::new(ids, [1, tokens.len()]);
+        self.rwkv.hidden_seen(Tensor::<2, Int>::from_data(data, &self.place.device), state, tap)
     }
 
     /// Checks that there are tokens and that the model knows every one of them.

@@ -123,7 +123,8 @@ const fn headed(name: &'static str, about: &'static str) -> Activation {
 
 const ATT_X: Activation = flat("att.x", "what time-mix reads: the residual stream after its norm");
 const GATE: Activation = flat("g", "the gate on what time-mix says");
-const OUT: [Activation; 4] = [
+const OUT: [Activation; 5] = [
+    flat("o", "what the output projection of time-mix reads, head after head"),
     flat("att", "what time-mix adds to the residual stream"),
     flat("ffn.x", "what channel-mix reads: the residual stream after its norm"),
     flat("ffn", "what channel-mix adds to the residual stream"),

@@ -126,7 +126,7 @@ impl TimeMix {
         let v = tap.see("v", self.value.forward(blend(&self.time_mix_v)));
 
         let y = wkv4(self.decay(), self.time_first.val(), k, v, &mut state.wkv);
-        self.output.forward(r * tap.see("y", y))
+        self.output.forward(tap.see("o", r * tap.see("y", y)))
     }
 
     /// The logarithm `w` of the decay, `[A]`: the decay is e^w.

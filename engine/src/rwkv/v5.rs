@@ -133,9 +133,9 @@ impl TimeMix {
         match (&self.gate, &self.time_mix_g) {
             (Some(gate), Some(mix)) => {
                 let g = tap.see("g", silu(gate.forward(blend(mix))));
-                self.output.forward(y * g)
+                self.output.forward(tap.see("o", y * g))
             }
-            _ => self.output.forward(y),
+            _ => self.output.forward(tap.see("o", y)),
         }
     }
 

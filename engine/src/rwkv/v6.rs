@@ -147,7 +147,7 @@ impl TimeMix {
 
         let y = tap.see("y", wkv6(r, d, k, v, self.time_faaaa.val(), &mut state.wkv));
         let y = self.ln_x.forward(y.reshape([b * t, h * n])).reshape([b, t, h * n]);
-        self.output.forward(y * g)
+        self.output.forward(tap.see("o", y * g))
     }
 }
 

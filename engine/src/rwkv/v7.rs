@@ -168,7 +168,7 @@ impl TimeMix {
         let y = self.ln_x.forward(y).reshape([b, t, h, n]);
 
         let bonus = (r * k * self.r_k.val().unsqueeze()).sum_dim(3) * v;
-        self.output.forward((y + bonus).reshape([b, t, c]) * g)
+        self.output.forward(tap.see("o", (y + bonus).reshape([b, t, c]) * g))
     }
 
     /// The bonus of the current token, `[H, N]`.
