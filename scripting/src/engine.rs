@@ -5,7 +5,8 @@ use crate::imports::Imports;
 use crate::{
     Output, chat, checkpoints, data, facts, files, generate, ieee, layer, lists, measure, model,
 };
-use crate::{numbers, output, plot, search, state, system, tensor, text, tokens, train};
+use crate::{numbers, output, plot, reading, report, search, segment, state, system, tensor};
+use crate::{text, tokens, train, understand};
 use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Position};
 use std::rc::Rc;
 
@@ -77,6 +78,10 @@ fn register(engine: &mut Engine) {
         .register_global_module(checkpoints::module().into())
         .register_global_module(facts::module().into())
         .register_global_module(output::module().into())
+        .register_global_module(reading::module().into())
+        .register_global_module(understand::module().into())
+        .register_global_module(segment::module().into())
+        .register_global_module(report::module().into())
         .register_global_module(tokens::module().into())
         .register_global_module(tensor::module().into())
         .register_global_module(measure::module().into())

@@ -33,8 +33,11 @@ mod options;
 mod output;
 mod panics;
 mod plot;
+mod reading;
+mod report;
 mod sampler;
 mod search;
+mod segment;
 mod session;
 mod show;
 mod state;
@@ -45,6 +48,7 @@ mod tensor;
 mod text;
 mod tokens;
 mod train;
+mod understand;
 mod view;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What reading tokens gives: logits, the last of them, and the state.
 
 use crate::charts::short;
-use crate::host::{Fallible, engine_failure};
+use crate::host::{Fallible, engine_failure, fail};
 use crate::measure::piece;
 use crate::state::State;
 use crate::tensor::Tensor;
@@ -14,6 +14,8 @@ pub struct ModelOutput {
     logits: Tensor,
     last: Tensor,
     state: State,
+    /// The residual stream after every block, where it was asked for.
+    hidden: Option<Tensor>,
 }
 
 impl ModelOutput {
@@ -26,7 +28,12 @@ impl ModelOutput {
             1 => logits.clone(),
             _ => logits.with(logits.array.at(-1).map_err(engine_failure)?),
         };
-        Ok(Self { logits, last, state })
+        Ok(Self { logits, last, state, hidden: None })
+    }
+
+    /// The same with the residual stream after every block, `[L, T, C]` or `[L, C]`.
+    pub fn with_hidden(self, hidden: Tensor) -> Self {
+        Self { hidden: Some(hidden), ..self }
     }
 
     /// Shape, likeliest next tokens, size of the state.
@@ -80,6 +87,19 @@ mod functions {
     #[rhai_fn(get = "state", pure)]
     pub fn state(this: &mut Output) -> State {
         this.state.clone()
+    }
+
+    /// The residual stream after every block, `[L, T, C]` in GPT mode, `[L, C]` in RNN mode; asked
+    /// for by the option `hidden`.
+    ///
+    /// ```
+    /// let out = load_model("toy:rwkv4").forward_gpt("ab", #{ hidden: true });
+    /// assert(out.hidden.shape == [2, 2, 64]);
+    /// ```
+    #[rhai_fn(get = "hidden", return_raw, pure)]
+    pub fn hidden(this: &mut Output) -> Fallible<Tensor> {
+        let missing = "`hidden` was not kept; ask for it: forward_gpt(tokens, #{ hidden: true })";
+        this.hidden.clone().ok_or_else(|| fail(missing))
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]

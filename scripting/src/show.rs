@@ -4,6 +4,7 @@ use crate::charts::short;
 use crate::checkpoints::FileInfo;
 use crate::generate::Generation;
 use crate::host::harmless;
+use crate::report::Report;
 use crate::state::State;
 use crate::tensor::Tensor;
 use crate::{Heatmap, Table, View};
@@ -22,6 +23,9 @@ pub fn view_of(engine: &Engine, value: &Dynamic) -> View {
     }
     if let Some(info) = value.read_lock::<FileInfo>() {
         return info.view();
+    }
+    if let Some(report) = value.read_lock::<Report>() {
+        return report.view();
     }
     if let Some(made) = value.read_lock::<Generation>() {
         return made.view();
