@@ -36,6 +36,14 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// Stops what is going on where somebody asked for it.
+///
+/// # Errors
+/// [`Interrupted`], when `interrupt` is set.
+pub fn go_on(interrupt: &AtomicBool) -> Result<()> {
+    if interrupt.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(()) }
+}
+
 /// Tokens read between two looks at the interrupt; results do not depend on it.
 const STRETCH: usize = 256;
 
@@ -191,9 +199,7 @@ impl Model {
         self.check(tokens)?;
         let mut state = self.own(state)?;
         for stretch in tokens.chunks(STRETCH) {
-            if interrupt.load(Ordering::Relaxed) {
-                return Err(Interrupted.into());
-            }
+            go_on(interrupt)?;
             each(self.step(stretch, &mut state, Tap::none()));
         }
         state.past.tokens += tokens.len() as u64;

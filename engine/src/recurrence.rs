@@ -14,6 +14,7 @@ pub use matrix::Head;
 pub use mean::Sums;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{Tensor, TensorData};
@@ -121,13 +122,18 @@ impl Letters {
     /// where the memory `before` the first token takes its share.
     ///
     /// # Errors
-    /// When there is no such head.
-    pub fn attention(&self, head: usize, before: &Tensor<4>) -> Result<Attention> {
+    /// When there is no such head, and when `interrupt` is set.
+    pub fn attention(
+        &self,
+        head: usize,
+        before: &Tensor<4>,
+        interrupt: &AtomicBool,
+    ) -> Result<Attention> {
         if self.is_v4 {
             ensure!(head == 0, "there is no head {head}; RWKV-4 has one.");
-            return Ok(mean::attention(self.channels(), &self.k, &Sums::of(before)));
+            return mean::attention(self.channels(), &self.k, &Sums::of(before), interrupt);
         }
-        Ok(self.head(head)?.attention())
+        self.head(head)?.attention(interrupt)
     }
 
     /// Decay and bonus of RWKV-4's channels, as logarithms.

@@ -11,13 +11,14 @@ mod tests;
 
 pub use recording::{Recording, Rewound};
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
 use ndarray::{Array1, Array2};
 
-use crate::model::Model;
+use crate::model::{Model, go_on};
 use crate::recurrence::{Letters, Sums, matrices, tensor};
 use crate::state::State;
 use crate::tensor::Array;
@@ -62,14 +63,16 @@ pub struct Merged {
 }
 
 impl Map {
-    fn of(letters: &Letters, tokens: std::ops::Range<usize>) -> Result<Self> {
+    fn of(letters: &Letters, tokens: Range<usize>, interrupt: &AtomicBool) -> Result<Self> {
         if !letters.is_v4() {
-            let heads = (0..letters.heads()).map(|h| Ok(letters.head(h)?.map(tokens.clone())));
+            let heads =
+                (0..letters.heads()).map(|h| letters.head(h)?.map(tokens.clone(), interrupt));
             return Ok(Self::Heads(heads.collect::<Result<_>>()?));
         }
         let (d, _) = letters.channels();
         let mut sums = Sums::empty(d.len());
         for t in tokens.clone() {
+            go_on(interrupt)?;
             let (k, v) = letters.written(t);
             sums.step(&d, &k, &v);
         }
@@ -112,18 +115,18 @@ impl Map {
 }
 
 impl Segment {
-    /// A part of a recorded text, between two true states.
+    /// A part of a recorded text, between the true states before and after it.
     fn new(
         letters: &[Letters],
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         tokens: Vec<u32>,
-        before: State,
-        after: State,
+        [before, after]: [State; 2],
+        interrupt: &AtomicBool,
     ) -> Result<Self> {
         let layer = |(i, letters): (usize, &Letters)| {
             let (old, new) = (&before.layers[i].tiny, &after.layers[i].tiny);
             let tiny = old.clone().zip(new.clone()).map(|(old, new)| new - old);
-            Ok(Layer { wkv: Map::of(letters, range.clone())?, tiny })
+            Ok(Layer { wkv: Map::of(letters, range.clone(), interrupt)?, tiny })
         };
         let layers = letters.iter().enumerate().map(layer).collect::<Result<_>>()?;
         Ok(Self { tokens, layers, before, after })

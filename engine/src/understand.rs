@@ -4,12 +4,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, ensure};
 use ndarray::Array2;
 
-use crate::model::{Interrupted, Model, Reading};
+use crate::model::{Model, Reading};
 use crate::recurrence::{Letters, Sums};
 use crate::sample::log_softmax;
 use crate::state::{State, singular};
@@ -99,10 +99,7 @@ impl Model {
         let (count, t) = (heads.len() as f64, tokens.len());
         let mut map = Array2::<f64>::zeros((t, t));
         for head in heads {
-            if interrupt.load(Ordering::Relaxed) {
-                return Err(Interrupted.into());
-            }
-            map += &letters.attention(head, &state.layers[layer].wkv)?.weights;
+            map += &letters.attention(head, &state.layers[layer].wkv, interrupt)?.weights;
             if bonus && !letters.is_v4() {
                 let head = letters.head(head)?;
                 // Before RWKV-7 the bonus is part of what the recurrence reads.

@@ -5,7 +5,9 @@ use crate::imports::Imports;
 use crate::{
     Output, chat, checkpoints, data, facts, files, generate, ieee, layer, lists, measure, model,
 };
-use crate::{numbers, output, plot, reading, report, search, segment, state, system, tensor};
+use crate::{
+    numbers, output, plot, reading, recording, report, search, segment, state, system, tensor,
+};
 use crate::{text, tokens, train, understand};
 use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Position};
 use std::rc::Rc;
@@ -81,6 +83,7 @@ fn register(engine: &mut Engine) {
         .register_global_module(reading::module().into())
         .register_global_module(understand::module().into())
         .register_global_module(segment::module().into())
+        .register_global_module(recording::module().into())
         .register_global_module(report::module().into())
         .register_global_module(tokens::module().into())
         .register_global_module(tensor::module().into())

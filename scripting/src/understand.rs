@@ -5,10 +5,10 @@ mod lens;
 mod modes;
 
 use crate::charts::short;
+use crate::hooks::places;
 use crate::host::{Fallible, Host, Value, engine_failure, fail};
 use crate::model::Model;
 use crate::options::OptionMap;
-use crate::reading::places;
 use crate::report::Report;
 use crate::state::State;
 use crate::tensor::{Tensor, tensor_of};

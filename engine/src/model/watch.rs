@@ -3,12 +3,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
 
-use super::{Interrupted, Model, STRETCH};
+use super::{Model, STRETCH, go_on};
 use crate::activations::Activations;
 use crate::recurrence::Letters;
 use crate::rwkv::{Seen, Tap};
@@ -101,9 +101,7 @@ impl Model {
         let mut state = self.own(state)?;
         let mut first = 0;
         for stretch in stretches(tokens, &knock_out.positions) {
-            if interrupt.load(Ordering::Relaxed) {
-                return Err(Interrupted.into());
-            }
+            go_on(interrupt)?;
             let before = knock_out.positions.contains(&first).then(|| state.clone());
             let (hidden, seen) =
                 self.step_watched(stretch, &mut state, reading, first, before.is_some())?;

@@ -1,8 +1,13 @@
 //! RWKV-5, 6 and 7: a matrix per head, `[value, key]`.
 
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
 use ndarray::{Array1, Array2, Axis};
 
 use super::Attention;
+use crate::model::go_on;
 
 /// What one head was given, token after token.
 #[derive(Clone, Debug)]
@@ -69,12 +74,16 @@ impl Head {
 
     /// `E[t, j] = k_j · (A_{j+1} … A_t · r_t)`, walking back from every question. RWKV-5 and 6 read
     /// before they write, so their products end at `A_{t-1}` and the bonus stands in `E[t, t]`.
-    pub fn attention(&self) -> Attention {
+    ///
+    /// # Errors
+    /// When `interrupt` is set.
+    pub fn attention(&self, interrupt: &AtomicBool) -> Result<Attention> {
         let (tokens, n) = self.r.dim();
         let reads_first = self.removal.is_none();
         let mut weights = Array2::zeros((tokens, tokens));
         let mut asked = Array2::zeros((tokens, n));
         for t in 0..tokens {
+            go_on(interrupt)?;
             let mut q = self.r.row(t).to_owned();
             if reads_first {
                 weights[[t, t]] = (&q * &self.bonus).dot(&self.k.row(t));
@@ -85,7 +94,7 @@ impl Head {
             }
             asked.row_mut(t).assign(&q);
         }
-        Attention { weights, asked }
+        Ok(Attention { weights, asked })
     }
 
     /// The weight `r·(r_k∘k)` with which RWKV-7 adds the current value behind the norm, `[T]`.
@@ -94,14 +103,18 @@ impl Head {
     }
 
     /// `P` and `C` of `S_T = S_0·P + C` for a part of the tokens.
-    pub fn map(&self, tokens: std::ops::Range<usize>) -> [Array2<f64>; 2] {
+    ///
+    /// # Errors
+    /// When `interrupt` is set.
+    pub fn map(&self, tokens: Range<usize>, interrupt: &AtomicBool) -> Result<[Array2<f64>; 2]> {
         let n = self.k.ncols();
         let (mut p, mut c) = (Array2::eye(n), Array2::zeros((n, n)));
         for t in tokens {
+            go_on(interrupt)?;
             self.advance(t, &mut p);
             self.step(t, &mut c);
         }
-        [p, c]
+        Ok([p, c])
     }
 }
 

@@ -1,9 +1,13 @@
 //! RWKV-4: sums of values and of their weights, channel by channel.
 
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
 use burn::tensor::{Tensor, TensorData};
 use ndarray::{Array1, Array2};
 
 use super::Attention;
+use crate::model::go_on;
 use crate::tensor::Array;
 
 /// The memory of all channels; sums are kept divided by `e^p`.
@@ -82,15 +86,20 @@ impl Sums {
 
 /// The weights with which each token reads the ones before, the mean over the channels, and the
 /// share of the memory `past` from before the first one. Every row sums to 1 with it.
+///
+/// # Errors
+/// When `interrupt` is set.
 pub fn attention(
     (d, bonus): (Array1<f64>, &Array1<f64>),
     k: &Array2<f64>,
     past: &Sums,
-) -> Attention {
+    interrupt: &AtomicBool,
+) -> Result<Attention> {
     let (tokens, channels) = k.dim();
     let mut weights = Array2::zeros((tokens, tokens));
     let mut asked = Array2::zeros((tokens, channels));
     for t in 0..tokens {
+        go_on(interrupt)?;
         for c in 0..channels {
             let before = past.p[c] + past.b[c].ln() + t as f64 * d[c];
             let exponent = |j: usize| k[[j, c]] + (t - 1 - j) as f64 * d[c];
@@ -104,5 +113,5 @@ pub fn attention(
             asked[[t, c]] = (before - largest).exp() / total;
         }
     }
-    Attention { weights, asked }
+    Ok(Attention { weights, asked })
 }

@@ -43,7 +43,7 @@ fn far(a: &Array1<f64>, b: &Array1<f64>) -> f64 {
 
 /// What was read at one token, put together from the weights of an attention map.
 fn put_together(letters: &Letters, head: usize, before: &Tensor<4>, t: usize) -> Array1<f64> {
-    let map = letters.attention(head, before).unwrap();
+    let map = letters.attention(head, before, &GO).unwrap();
     if letters.is_v4() {
         // The weights are means over channels: enough where every value is the same.
         let share = map.asked.row(t).mean().unwrap();
@@ -84,7 +84,7 @@ fn the_mean_of_rwkv4_weighs_values_channel_by_channel() {
     let (d, u) = (Array1::from_elem(1, -0.4), Array1::from_elem(1, 0.7));
     let mut past = Sums::empty(1);
     past.step(&d, &Array1::from_elem(1, 0.1), &Array1::from_elem(1, 4.0));
-    let map = mean::attention((d, &u), &k, &past);
+    let map = mean::attention((d, &u), &k, &past, &GO).unwrap();
     let found = map.weights.row(2).dot(&v.column(0)) + map.asked[[2, 0]] * 4.0;
     let w = [(0.1f64 - 0.8).exp(), (0.3f64 - 0.4).exp(), (-0.2f64).exp(), (0.9f64 + 0.7).exp()];
     let sum = 4.0 * w[0] + 2.0 * w[1] + 5.0 * w[2] - w[3];
@@ -105,7 +105,7 @@ fn a_token_knocked_out_is_read_by_nobody() {
         let text = &tokens()[..9];
         model.watch(text, &state, &GO, reading, |_| ()).unwrap();
         let letters = Letters::of(&model, 0, &seen.into_inner()).unwrap();
-        let mut map = letters.head(0).unwrap().attention();
+        let mut map = letters.head(0).unwrap().attention(&GO).unwrap();
         // The map of the same letters with nothing in column 3 from row 4 on.
         (4..9).for_each(|t| map.weights[[t, 3]] = 0.0);
         let past = &matrices(&state.layers[0].wkv)[0];

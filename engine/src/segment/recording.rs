@@ -32,13 +32,14 @@ pub struct Recording {
 /// A state from which tokens were taken back.
 #[derive(Clone, Debug)]
 pub struct Rewound {
-    /// The state without them.
+    /// The state without them: by undoing where that is good enough, else `truth`.
     pub state: State,
     /// The same state from a snapshot and the few tokens after it.
     pub truth: State,
-    /// How far they are apart, as [`Segment::error`].
-    pub error: f64,
-    /// Whether the tokens were undone one by one; else the state is the one from the snapshot.
+    /// How far undoing one by one is from the truth, as [`Segment::error`]; none where it was not
+    /// tried or led nowhere.
+    pub error: Option<f64>,
+    /// Whether `state` comes from undoing.
     pub undone: bool,
 }
 
@@ -112,25 +113,31 @@ impl Recording {
         let before = self.state_at(model, part.start, interrupt)?;
         let after = self.state_at(model, part.end, interrupt)?;
         let tokens = self.tokens[part.clone()].to_vec();
-        Segment::new(&self.letters, part, tokens, before, after)
+        Segment::new(&self.letters, part, tokens, [before, after], interrupt)
     }
 
     /// The state without the last `count` tokens. Up to [`STRIDE`] of them are taken back one by
-    /// one; more, and tokens that have wiped out what they replaced, come from a snapshot.
+    /// one, which multiplies the rounding of the state by all that has faded and was taken out.
+    /// Where the error passes `tolerance`, and for more tokens, the state comes from a snapshot.
     ///
     /// # Errors
     /// When there are not as many, and as [`Model::forward`].
-    pub fn rewind(&self, model: &Model, count: usize, interrupt: &AtomicBool) -> Result<Rewound> {
+    pub fn rewind(
+        &self,
+        model: &Model,
+        count: usize,
+        tolerance: f64,
+        interrupt: &AtomicBool,
+    ) -> Result<Rewound> {
         let tokens = self.tokens.len();
         ensure!(count <= tokens, "{count} tokens are more than the {tokens} of the recording.");
         let truth = self.state_at(model, tokens - count, interrupt)?;
         let undone = if count <= STRIDE { self.undo(count)? } else { None };
         let far = undone.as_ref().map(|state| error(state, &truth)).transpose()?;
-        // What has overflowed on the way is no state.
-        match undone.zip(far.filter(|far| far.is_finite())) {
-            Some((state, error)) => Ok(Rewound { state, truth, error, undone: true }),
-            None => Ok(Rewound { state: truth.clone(), truth, error: 0.0, undone: false }),
-        }
+        let good = undone.filter(|_| far.is_some_and(|far| far <= tolerance));
+        let is_good = good.is_some();
+        let state = good.unwrap_or_else(|| truth.clone());
+        Ok(Rewound { state, truth, error: far.filter(|far| far.is_finite()), undone: is_good })
     }
 
     /// Takes back the last tokens one by one; nothing where that is impossible.

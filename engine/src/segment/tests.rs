@@ -28,20 +28,24 @@ fn the_last_tokens_can_be_taken_back() {
         let version = model.rwkv.version();
         let recording = model.record(&tokens(), &state, &GO).unwrap();
         for count in [0, 1, 4] {
-            let back = recording.rewind(&model, count, &GO).unwrap();
+            let back = recording.rewind(&model, count, 10.0, &GO).unwrap();
             if model.state().is_v4() {
                 let far = means_apart(&recording, &back);
                 assert!(back.undone && far < 1e-2, "{version}, {count}: {far:e}");
                 continue;
             }
-            assert!(back.undone && back.error < 1e-3, "{version}, {count}: {:e}", back.error);
+            let error = back.error.unwrap();
+            assert!(back.undone && error < 1e-3, "{version}, {count}: {error:e}");
+            let strict = recording.rewind(&model, count, error / 2.0, &GO).unwrap();
+            assert!(strict.undone == (error == 0.0), "{version}, {count}");
+            assert!(strict.state.equals(&back.truth) || strict.undone, "{version}, {count}");
             let far = back.state.distance(&back.truth).unwrap().max_abs;
             assert!(far < 1e-2, "{version}, {count}: {far:e}");
         }
         // All of them: more than can be undone, so from the snapshot at the start.
-        let back = recording.rewind(&model, 45, &GO).unwrap();
+        let back = recording.rewind(&model, 45, 10.0, &GO).unwrap();
         assert!(!back.undone && back.state.equals(&state), "{version}");
-        assert!(recording.rewind(&model, 46, &GO).is_err());
+        assert!(recording.rewind(&model, 46, 10.0, &GO).is_err());
         let (_, expected) = model.read(&tokens()[..40], &state, &GO).unwrap();
         let far = error(&recording.state_at(&model, 40, &GO).unwrap(), &expected).unwrap();
         assert!(far < 1e-5, "{version}: {far:e}");

@@ -8,6 +8,7 @@ mod models;
 mod sampling;
 mod states;
 mod typing;
+mod understand;
 
 use crate::{Canvas, Failure, Options, Output, Session};
 use std::cell::RefCell;

@@ -2,18 +2,21 @@
 
 use super::quoted;
 use crate::charts::short;
+use crate::hooks::places;
 use crate::host::{Fallible, Host, engine_failure};
 use crate::model::Model;
 use crate::options::OptionMap;
-use crate::reading::places;
 use crate::report::Report;
 use crate::tensor::Tensor;
 use crate::{Table, View};
 use rhai::{Dynamic, Map};
+use rwkv_engine::model::Model as Engine;
 use rwkv_engine::tensor::Array;
 
 /// Layers of the table; more do not fit on a screen.
 const SHOWN: usize = 8;
+/// Positions whose logits are held at once.
+const AT_ONCE: usize = 64;
 /// Logits that are kept unless they are asked for.
 const FEW: usize = 16 << 20;
 
@@ -49,6 +52,24 @@ fn spread(count: usize) -> Vec<usize> {
     (1..=shown).map(|i| (i * count).div_ceil(shown) - 1).collect()
 }
 
+/// The logits of one layer, [`AT_ONCE`] positions after another.
+fn each(
+    host: &Host,
+    engine: &Engine,
+    hidden: &Array,
+    layer: usize,
+    mut f: impl FnMut(&Array),
+) -> Fallible<()> {
+    let hidden = hidden.at(layer as i64).map_err(engine_failure)?;
+    let tokens = hidden.shape()[0];
+    for start in (0..tokens).step_by(AT_ONCE) {
+        host.poll()?;
+        let part = hidden.slice(start..(start + AT_ONCE).min(tokens));
+        f(&part.and_then(|part| engine.read_out(&part)).map_err(engine_failure)?);
+    }
+    Ok(())
+}
+
 /// Reads the text and asks every layer.
 pub fn report(host: &Host, model: &Model, tokens: &Dynamic, options: Map) -> Fallible<Report> {
     let mut options = OptionMap::new("logit_lens", options);
@@ -65,25 +86,26 @@ pub fn report(host: &Host, model: &Model, tokens: &Dynamic, options: Map) -> Fal
     let wanted = |_: usize, name: &str| name == "x";
     let seen = engine.activations(&ids, &state, &host.interrupt, wanted);
     let hidden = seen.and_then(|(seen, _)| seen.stacked("x")).map_err(engine_failure)?;
-    let of = |layer: usize| -> Fallible<Array> {
-        host.poll()?;
-        engine.read_out(&hidden.at(layer as i64).map_err(engine_failure)?).map_err(engine_failure)
-    };
-    let last = choices(&of(engine.n_layer() - 1)?);
+    let mut last = Vec::new();
+    each(host, &engine, &hidden, engine.n_layer() - 1, |part| last.extend(choices(part)))?;
     let (mut all, mut logits) = (Vec::new(), Vec::new());
     for &layer in &layers {
-        let found = of(layer)?;
-        all.push(said(&found, &last));
-        if keep {
-            logits.push(found);
-        }
+        let mut row = Vec::new();
+        each(host, &engine, &hidden, layer, |part| {
+            row.extend(said(part, &last[row.len()..]));
+            if keep {
+                logits.extend(part.values());
+            }
+        })?;
+        all.push(row);
     }
+    let shape = [layers.len(), ids.len(), engine.vocab_size()];
     drop(engine);
     let mut fields = fields(&all)?;
     let parts: Result<Vec<_>, _> = layers.iter().map(|layer| hidden.at(*layer as i64)).collect();
     fields.push(("hidden", stacked(&parts.map_err(engine_failure)?)?));
     if keep {
-        let array = Array::stack(&logits).map_err(engine_failure)?;
+        let array = Array::new(&shape, logits).map_err(engine_failure)?;
         let pieces = Some(model.engine().tokenizer.clone());
         fields.push(("logits", Dynamic::from(Tensor { array, pieces })));
     }
