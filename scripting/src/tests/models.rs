@@ -84,7 +84,9 @@ fn states_are_edited_through_chains_and_snapshots_stay() {
             "s[1].wkv[1] == a.state[1].wkv[1] && s.tensor(\"wkv\").shape == [2, 4, 16, 16]",
         ],
     );
-    assert!(desk.refusal("s[0].aa").contains("has no `aa`; it has att_x, wkv, ffn_x"));
+    assert!(desk.refusal("s[0].aa").contains(
+        "only RWKV-4 keeps sums, later versions a matrix per head; it has att_x, wkv, ffn_x"
+    ));
     assert!(desk.refusal("s[5]").contains("there is no layer 5; this state has 2"));
     assert!(desk.refusal("s[0].wkv = zeros([3])").contains("has shape"));
 }
