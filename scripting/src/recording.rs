@@ -1,5 +1,6 @@
 //! Texts that were read with all that they did to the memory: cut into segments, taken back.
 
+use crate::View;
 use crate::charts::short;
 use crate::host::{Fallible, Host, Value, engine_failure, fail};
 use crate::model::Model;
@@ -43,21 +44,30 @@ fn count(n: INT, what: &str) -> Fallible<usize> {
 }
 
 fn rewound(model: &Model, tokens: usize, found: Rewound) -> Fallible<Report> {
-    let far = found.error.map(short);
-    let snapshot = "the state comes from a snapshot and is exact";
+    let far = found.tried.as_ref().map(|(_, far)| short(*far));
+    let snapshot = "the state comes from\na snapshot and is exact";
     let title = match (found.undone, far) {
         (true, far) => {
             let far = far.unwrap_or_default();
             format!("Took back {tokens} tokens one by one   relative error {far}")
         }
         (_, Some(far)) => {
-            format!("Taking back {tokens} tokens one by one is off by {far} (relative); {snapshot}")
+            format!("Taking back {tokens} tokens one by one is off by {far}, relative; {snapshot}")
         }
         _ => format!("Taking back {tokens} tokens one by one leads nowhere; {snapshot}"),
     };
-    let error = found.error.map_or(Dynamic::UNIT, Dynamic::from);
-    let states = [State::of(model, found.state), State::of(model, found.truth)];
-    beside(title, states, vec![("undone", found.undone.into()), ("error", error)])
+    let error = found.tried.as_ref().map_or(Dynamic::UNIT, |(_, far)| (*far).into());
+    let [state, truth] = [found.state, found.truth].map(|state| State::of(model, state));
+    let tried = found.tried.map_or(truth.clone(), |(tried, _)| State::of(model, tried));
+    let view = View::Table(beside(&tried, &truth)?);
+    let fields = vec![
+        ("state", Dynamic::from(state)),
+        ("truth", Dynamic::from(truth)),
+        ("tried", Dynamic::from(tried)),
+        ("undone", found.undone.into()),
+        ("error", error),
+    ];
+    Ok(Report::new(title, view, fields))
 }
 
 /// The module of this file.
@@ -176,8 +186,8 @@ mod functions {
     /// Goes back by `n` tokens. Up to 32 are taken back one by one, `(S - v·kᵀ)·A⁻¹` (by the
     /// formula of Sherman and Morrison in RWKV-7). What has faded or was taken out comes back with
     /// its rounding grown as much, so the true state is made from a snapshot as well. Fields:
-    /// `state`; `truth`; `error`, how far undoing is from the truth, relative; `undone`, whether
-    /// the state comes from undoing, else it is the true one.
+    /// `state`; `truth`; `tried`, what undoing gave, and its relative `error`; `undone`, whether
+    /// the state is that one, else it is the true one.
     ///
     /// - `tolerance` error up to which undoing is good enough, 0.001
     ///

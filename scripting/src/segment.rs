@@ -28,34 +28,33 @@ impl Segment {
     }
 }
 
-/// A report on a state beside the true one, with a row per layer and the fields `state`, `truth` and
-/// those given.
+/// A row per layer on how far a state is from the true one.
 ///
 /// # Errors
 /// When the states are of different models.
-pub fn beside(
-    title: String,
-    [state, truth]: [State; 2],
-    more: Vec<(&str, Dynamic)>,
-) -> Fallible<Report> {
+pub fn beside(state: &State, truth: &State) -> Fallible<Table> {
     let far = state.state.distances(&truth.state).map_err(engine_failure)?;
     let row = |(layer, far): (usize, rwkv_engine::state::Distance)| {
         let cells = [far.l2, far.cosine, far.max_abs].map(short);
         std::iter::once(layer.to_string()).chain(cells).collect()
     };
     let rows = far.into_iter().enumerate().map(row).collect();
-    let table = Table::new(&["layer", "L2 to the truth", "cosine", "max |a-b|"], rows);
-    let states = vec![("state", Dynamic::from(state)), ("truth", Dynamic::from(truth))];
-    Ok(Report::new(title, View::Table(table), [states, more].concat()))
+    Ok(Table::new(&["layer", "L2 to the truth", "cosine", "max |a-b|"], rows))
 }
 
 fn merged(model: &Model, found: Merged) -> Fallible<Report> {
     let title = format!(
-        "APPROXIMATE state of two texts read apart   relative error {} against reading both",
+        "APPROXIMATE: two texts read apart, relative error {} against reading both",
         short(found.error)
     );
-    let states = [State::of(model, found.state), State::of(model, found.truth)];
-    beside(title, states, vec![("error", found.error.into())])
+    let [state, truth] = [found.state, found.truth].map(|state| State::of(model, state));
+    let view = View::Table(beside(&state, &truth)?);
+    let fields = vec![
+        ("state", Dynamic::from(state)),
+        ("truth", Dynamic::from(truth)),
+        ("error", found.error.into()),
+    ];
+    Ok(Report::new(title, view, fields))
 }
 
 /// The module of this file.

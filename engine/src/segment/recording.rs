@@ -36,9 +36,9 @@ pub struct Rewound {
     pub state: State,
     /// The same state from a snapshot and the few tokens after it.
     pub truth: State,
-    /// How far undoing one by one is from the truth, as [`Segment::error`]; none where it was not
-    /// tried or led nowhere.
-    pub error: Option<f64>,
+    /// What undoing one by one gave and how far it is from the truth, as [`Segment::error`]; none
+    /// where it was not tried or led nowhere.
+    pub tried: Option<(State, f64)>,
     /// Whether `state` comes from undoing.
     pub undone: bool,
 }
@@ -134,10 +134,11 @@ impl Recording {
         let truth = self.state_at(model, tokens - count, interrupt)?;
         let undone = if count <= STRIDE { self.undo(count)? } else { None };
         let far = undone.as_ref().map(|state| error(state, &truth)).transpose()?;
-        let good = undone.filter(|_| far.is_some_and(|far| far <= tolerance));
-        let is_good = good.is_some();
-        let state = good.unwrap_or_else(|| truth.clone());
-        Ok(Rewound { state, truth, error: far.filter(|far| far.is_finite()), undone: is_good })
+        // What has overflowed on the way is no state.
+        let tried = undone.zip(far.filter(|far| far.is_finite()));
+        let good = tried.as_ref().filter(|(_, far)| *far <= tolerance);
+        let state = good.map_or(&truth, |(state, _)| state).clone();
+        Ok(Rewound { state, truth, undone: good.is_some(), tried })
     }
 
     /// Takes back the last tokens one by one; nothing where that is impossible.

@@ -34,7 +34,7 @@ fn the_last_tokens_can_be_taken_back() {
                 assert!(back.undone && far < 1e-2, "{version}, {count}: {far:e}");
                 continue;
             }
-            let error = back.error.unwrap();
+            let (_, error) = back.tried.unwrap();
             assert!(back.undone && error < 1e-3, "{version}, {count}: {error:e}");
             let strict = recording.rewind(&model, count, error / 2.0, &GO).unwrap();
             assert!(strict.undone == (error == 0.0), "{version}, {count}");

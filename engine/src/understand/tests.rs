@@ -74,6 +74,20 @@ fn half_lives_and_maps_have_their_shapes_in_every_version() {
 }
 
 #[test]
+fn the_bonus_of_rwkv7_is_on_the_diagonal_and_that_of_the_others_was_there() {
+    for (model, state) in models() {
+        let version = model.rwkv.version();
+        let map = |bonus| model.attention_map(&tokens(), &state, (0, Some(0)), bonus, &GO).unwrap();
+        let more = map(true).zip(&map(false), |a, b| a - b).unwrap();
+        let diagonal: Vec<f32> = (0..45).map(|t| more.values()[46 * t]).collect();
+        let diagonal = Array::vector(diagonal);
+        assert!((diagonal.norm() - more.norm()).abs() < 1e-6, "{version}");
+        let is_v7 = matches!(version, Version::V7 | Version::V7a);
+        assert_eq!(diagonal.norm() > 1e-3, is_v7, "{version}");
+    }
+}
+
+#[test]
 fn the_modes_are_compared() {
     for (model, state) in models() {
         let cuts = crate::compare::Cuts { chunk: 7, hand_over: 20 };

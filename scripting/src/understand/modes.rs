@@ -49,10 +49,9 @@ fn costs(found: &Comparison) -> Table {
         let far = [f64::from(way.residual.max()), f64::from(way.logits.max()), state];
         cells(&way.name, way.seconds, far.map(short))
     };
-    let one = cells("one pass (GPT mode)", found.seconds, ["", "", ""].map(String::from));
+    let one = cells("one pass", found.seconds, ["", "", ""].map(String::from));
     let rows = std::iter::once(one).chain(found.ways.iter().map(row)).collect();
-    let columns =
-        ["read", "ms", "ms a token", "residual differs", "logits differ", "state differs"];
+    let columns = ["read", "ms", "ms a token", "x apart", "logits apart", "state apart"];
     Table::new(&columns, rows)
 }
 
@@ -61,9 +60,9 @@ fn memory(found: &Comparison) -> String {
     let tokens = found.tokens.len();
     let (state, cache) = (amount(found.state.bytes()), amount(found.cache_per_token * tokens));
     format!(
-        "The state stands after {} tokens and takes {state}, as it did before them. The keys and \
-         values of a transformer with as many layers and channels (2 x 4 bytes x layers x \
-         channels a token) take {cache} by now, and more than the state from {} tokens on.",
+        "The state stands after {} tokens and takes {state}, as it did before them.\n\
+         A transformer with as many layers and channels keeps 2 x 4 bytes x layers x\n\
+         channels for each token: {cache} by now, more than the state from {} tokens on.",
         found.state.past.tokens,
         found.break_even()
     )
