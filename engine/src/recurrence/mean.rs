@@ -98,20 +98,45 @@ pub fn attention(
     let (tokens, channels) = k.dim();
     let mut weights = Array2::zeros((tokens, tokens));
     let mut asked = Array2::zeros((tokens, channels));
-    for t in 0..tokens {
+    for c in 0..channels {
         go_on(interrupt)?;
-        for c in 0..channels {
-            let before = past.p[c] + past.b[c].ln() + t as f64 * d[c];
-            let exponent = |j: usize| k[[j, c]] + (t - 1 - j) as f64 * d[c];
-            let mut logs: Vec<f64> = (0..t).map(exponent).collect();
-            logs.push(k[[t, c]] + bonus[c]);
-            let largest = logs.iter().copied().fold(before, f64::max);
-            let total = logs.iter().chain([&before]).map(|l| (l - largest).exp()).sum::<f64>();
-            for (j, log) in logs.iter().enumerate() {
-                weights[[t, j]] += (log - largest).exp() / total / channels as f64;
-            }
-            asked[[t, c]] = (before - largest).exp() / total;
+        let mut one = Channel { p: past.p[c], past: past.b[c], tokens: Vec::with_capacity(tokens) };
+        for t in 0..tokens {
+            let [old, own] = one.shares(k[[t, c]] + bonus[c]);
+            let mut row = weights.row_mut(t);
+            row.iter_mut().zip(&one.tokens).for_each(|(w, j)| *w += old * j / channels as f64);
+            row[t] += own / channels as f64;
+            asked[[t, c]] = old * one.past;
+            one.step(d[c], k[[t, c]]);
         }
     }
     Ok(Attention { weights, asked })
+}
+
+/// Weights of what one channel remembers, divided by `e^p`.
+struct Channel {
+    p: f64,
+    /// Of the memory from before the first token.
+    past: f64,
+    tokens: Vec<f64>,
+}
+
+impl Channel {
+    /// What the weights and one of `e^now` are to be multiplied by, so that all sum to 1.
+    fn shares(&self, now: f64) -> [f64; 2] {
+        let q = self.p.max(now);
+        let (old, own) = ((self.p - q).exp(), (now - q).exp());
+        let total = old * (self.past + self.tokens.iter().sum::<f64>()) + own;
+        [old / total, own / total]
+    }
+
+    /// One token later, with one more of the weight `e^k`.
+    fn step(&mut self, d: f64, k: f64) {
+        let q = (self.p + d).max(k);
+        let left = (self.p + d - q).exp();
+        self.past *= left;
+        self.tokens.iter_mut().for_each(|w| *w *= left);
+        self.tokens.push((k - q).exp());
+        self.p = q;
+    }
 }
