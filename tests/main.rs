@@ -4,4 +4,5 @@ mod contract;
 mod interop;
 mod repl;
 mod scripts;
+mod terminal;
 mod tidy;
