@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::generate::{Finish, Generation, Writer, usable};
 use crate::model::Model;
-use crate::sample::log_softmax;
+use crate::sample::{Luck, log_softmax};
 use crate::state::State;
 use crate::tensor::Array;
 
@@ -76,7 +76,8 @@ pub fn beam_search(
         let (logits, state, mut writer) = beam.step.memory;
         let text = writer.close(finish);
         let (tokens, logprobs, time) = (beam.tokens, beam.logprobs, start.elapsed());
-        Generation { text, tokens, logprobs, state, logits, finish, time }
+        let luck = Luck::default();
+        Generation { text, tokens, logprobs, state, logits, finish, time, luck }
     };
     Ok(found.into_iter().map(generation).collect())
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::constrain::{Constraint, Form};
 use crate::model::{Interrupted, Model};
-use crate::sample::{Choice, Sampler, Sampling, exempt_from_frequency};
+use crate::sample::{Choice, Luck, Sampler, Sampling, exempt_from_frequency};
 use crate::state::State;
 use crate::stop::Stop;
 use crate::tensor::Array;
@@ -129,6 +129,8 @@ pub struct Generation {
     pub finish: Finish,
     /// Time spent choosing and reading tokens, without the prompt.
     pub time: Duration,
+    /// Where the random numbers stand.
+    pub luck: Luck,
 }
 
 impl Generation {
@@ -164,36 +166,32 @@ pub fn generate(
     mut each: impl FnMut(&Piece) -> Result<bool>,
 ) -> Result<Generation> {
     options.sampler.check()?;
+    let draft = Draft::new(model, prompt, options)?;
+    let begun = model.read(prompt, state, interrupt)?;
+    draft.run(begun, options.max_tokens, interrupt, &mut each)
+}
+
+/// Goes on with a text after its last token, as if it had not ended: nothing of it is read again.
+/// `prompt` is what it followed and `max_tokens` what may be added; with the seed it was made with,
+/// the whole is what one run would have given.
+///
+/// # Errors
+/// As [`generate`], and when the text does not have the beginning of the form that is asked for.
+pub fn resume(
+    model: &Model,
+    prompt: &[u32],
+    made: &Generation,
+    options: &Options,
+    interrupt: &AtomicBool,
+    mut each: impl FnMut(&Piece) -> Result<bool>,
+) -> Result<Generation> {
+    options.sampler.check()?;
     let mut draft = Draft::new(model, prompt, options)?;
-    let (mut logits, mut state) = model.read(prompt, state, interrupt)?;
-    let start = Instant::now();
-    let finish = loop {
-        if draft.constraint.as_ref().is_some_and(Constraint::is_complete) {
-            break Finish::Complete;
-        }
-        if draft.tokens.len() >= options.max_tokens {
-            break Finish::Length;
-        }
-        if interrupt.load(Ordering::Relaxed) {
-            break Finish::Interrupted;
-        }
-        let Some(choice) = draft.choose(&logits)? else { break Finish::Complete };
-        // A token chosen is a token read, so that the state stands after all of them.
-        match model.read(&[choice.token], &state, interrupt) {
-            Ok(next) => (logits, state) = next,
-            Err(error) if error.is::<Interrupted>() => break Finish::Interrupted,
-            Err(error) => return Err(error),
-        }
-        let (safe, finish) = draft.write(choice)?;
-        let piece = Piece { token: choice.token, text: &safe, logprob: choice.logprob };
-        let more = each(&piece)?;
-        if let Some(finish) = finish.or((!more).then_some(Finish::Callback)) {
-            break finish;
-        }
-    };
-    let text = draft.writer.close(finish);
-    let Draft { tokens, logprobs, .. } = draft;
-    Ok(Generation { text, tokens, logprobs, state, logits, finish, time: start.elapsed() })
+    draft.go_on(made)?;
+    let begun = (made.logits.clone(), made.state.clone());
+    let limit = made.tokens.len().saturating_add(options.max_tokens);
+    let whole = draft.run(begun, limit, interrupt, &mut each)?;
+    Ok(Generation { time: whole.time + made.time, ..whole })
 }
 
 /// Tokens on their way, with all that chooses them.
@@ -223,6 +221,61 @@ impl<'a> Draft<'a> {
             tokens: Vec::new(),
             logprobs: Vec::new(),
         })
+    }
+
+    /// Takes in what an earlier draft has chosen.
+    fn go_on(&mut self, made: &Generation) -> Result<()> {
+        let exempt = |id| exempt_from_frequency(&self.model.tokenizer.piece(id));
+        self.sampling.go_on(&made.tokens, made.luck, exempt);
+        if let Some(constraint) = &mut self.constraint {
+            made.tokens.iter().try_for_each(|&token| constraint.push(token))?;
+        }
+        self.writer = Writer::after(self.model, self.options.stop.clone(), &made.tokens);
+        self.tokens.clone_from(&made.tokens);
+        self.logprobs.clone_from(&made.logprobs);
+        Ok(())
+    }
+
+    /// Chooses and reads tokens until something ends the text, at the latest when it has `limit`.
+    fn run(
+        mut self,
+        (mut logits, mut state): (Array, State),
+        limit: usize,
+        interrupt: &AtomicBool,
+        each: &mut impl FnMut(&Piece) -> Result<bool>,
+    ) -> Result<Generation> {
+        let start = Instant::now();
+        let mut luck = self.sampling.luck();
+        let finish = loop {
+            if self.constraint.as_ref().is_some_and(Constraint::is_complete) {
+                break Finish::Complete;
+            }
+            if self.tokens.len() >= limit {
+                break Finish::Length;
+            }
+            if interrupt.load(Ordering::Relaxed) {
+                break Finish::Interrupted;
+            }
+            let Some(choice) = self.choose(&logits)? else { break Finish::Complete };
+            // A token chosen is a token read, so that the state stands after all of them.
+            match self.model.read(&[choice.token], &state, interrupt) {
+                Ok(next) => (logits, state) = next,
+                Err(error) if error.is::<Interrupted>() => break Finish::Interrupted,
+                Err(error) => return Err(error),
+            }
+            // Not before: a choice that is not read has not been made.
+            luck = self.sampling.luck();
+            let (safe, finish) = self.write(choice)?;
+            let piece = Piece { token: choice.token, text: &safe, logprob: choice.logprob };
+            let more = each(&piece)?;
+            if let Some(finish) = finish.or((!more).then_some(Finish::Callback)) {
+                break finish;
+            }
+        };
+        let text = self.writer.close(finish);
+        let Draft { tokens, logprobs, .. } = self;
+        let time = start.elapsed();
+        Ok(Generation { text, tokens, logprobs, state, logits, finish, time, luck })
     }
 
     /// The next token; none where the text has its form and the model would rather write what does
@@ -270,6 +323,20 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(model: &Model, stop: Vec<String>) -> Self {
         Self { decoder: model.tokenizer.decoder(), stop: Stop::new(stop), text: String::new() }
+    }
+
+    /// One that has written these tokens already.
+    fn after(model: &Model, stop: Vec<String>, tokens: &[u32]) -> Self {
+        let write = |stop| {
+            let mut writer = Self::new(model, stop);
+            let stopped = tokens.iter().any(|&token| writer.write(token).1);
+            (writer, stopped)
+        };
+        match write(stop.clone()) {
+            (writer, false) => writer,
+            // It was written when this did not stop it; only what comes now can.
+            (_, true) => Self { stop: Stop::new(stop), ..write(vec![]).0 },
+        }
     }
 
     /// Takes a token; what is safe to show now, and whether a stop text is complete.

@@ -16,7 +16,7 @@ mod settings;
 mod tests;
 
 pub use cut::{Cut, HUGGING_FACE, RWKV};
-pub use sampling::{Choice, Sampling, repetition_penalty};
+pub use sampling::{Choice, Luck, Sampling, repetition_penalty};
 pub use settings::{SETTINGS, Setting};
 
 use candidates::Candidates;

@@ -70,3 +70,73 @@ fn an_empty_prompt_is_refused() {
     let beyond = model.read(&[256], &model.state(), &GO).unwrap_err().to_string();
     assert!(beyond.contains("token 256 is out of range"), "{beyond}");
 }
+
+/// The same options with other numbers of tokens.
+fn at_most(options: &Options, max_tokens: usize) -> Options {
+    Options { max_tokens, ..options.clone() }
+}
+
+#[test]
+fn a_text_taken_up_again_is_the_text_written_at_once() {
+    let model = toy();
+    let sampler = Sampler { presence_penalty: 0.4, frequency_penalty: 0.4, ..Sampler::default() };
+    let usual = Options { sampler, seed: 5, end: vec![], ..Options::default() };
+    let mirostat = Sampler { mirostat: 2, repetition_penalty: 1.2, ..Sampler::plain() };
+    let steered = Options { sampler: mirostat, ..usual.clone() };
+    let formed = Options { form: Some(Form::Regex("[a-c]{40}".into())), ..usual.clone() };
+    for options in [usual, steered, formed] {
+        let prompt = [72, 105];
+        let go = |limit| {
+            let options = at_most(&options, limit);
+            generate(&model, &prompt, &model.state(), &options, &GO, |_| Ok(true)).unwrap()
+        };
+        let (whole, mut part) = (go(24), go(7));
+        for more in [1, 0, 16] {
+            let options = at_most(&options, more);
+            part = resume(&model, &prompt, &part, &options, &GO, |_| Ok(true)).unwrap();
+        }
+        assert_eq!((&part.text, &part.tokens), (&whole.text, &whole.tokens));
+        assert_eq!((&part.logprobs, part.luck), (&whole.logprobs, whole.luck));
+        assert!(part.state.equals(&whole.state) && part.finish == Finish::Length);
+        let other = Options { seed: 6, ..at_most(&options, 16) };
+        let other = resume(&model, &prompt, &go(8), &other, &GO, |_| Ok(true)).unwrap();
+        assert_ne!(other.tokens, whole.tokens, "another seed goes another way");
+    }
+}
+
+/// Options that let nothing come but this letter.
+fn only(letter: u8) -> Options {
+    let ban = (0..256).filter(|&id| id != u32::from(letter)).collect();
+    let sampler = Sampler { ban, ..Sampler::plain() };
+    Options { sampler, end: vec![], ..Options::default() }
+}
+
+#[test]
+fn a_stop_may_begin_before_the_break_but_not_lie_there() {
+    let (model, prompt) = (toy(), [72]);
+    let stop =
+        |text: &str, max_tokens| Options { stop: vec![text.into()], max_tokens, ..only(b'x') };
+    let part = generate(&model, &prompt, &model.state(), &stop("xxx", 2), &GO, |_| Ok(true));
+    let part = part.unwrap();
+    assert_eq!((part.text.as_str(), part.finish), ("xx", Finish::Length));
+    let whole = resume(&model, &prompt, &part, &stop("xxx", 9), &GO, |_| Ok(true)).unwrap();
+    assert_eq!((whole.text.as_str(), whole.finish), ("", Finish::Stop));
+    let whole = resume(&model, &prompt, &part, &stop("xx", 9), &GO, |_| Ok(true)).unwrap();
+    assert_eq!((whole.text.as_str(), whole.finish), ("xx", Finish::Stop), "two more came");
+    assert_eq!(whole.tokens.len(), 4);
+}
+
+#[test]
+fn a_choice_that_was_not_read_is_made_again() {
+    let (model, stop) = (toy(), AtomicBool::new(false));
+    let options = Options { seed: 3, end: vec![], ..Options::default() };
+    let whole = generate(&model, &[1], &model.state(), &at_most(&options, 9), &GO, |_| Ok(true));
+    let part = generate(&model, &[1], &model.state(), &options, &stop, |piece| {
+        stop.store(piece.logprob < 0.0, Ordering::Relaxed);
+        Ok(true)
+    });
+    let part = part.unwrap();
+    let more = at_most(&options, 9 - part.tokens.len());
+    let part = resume(&model, &[1], &part, &more, &GO, |_| Ok(true)).unwrap();
+    assert_eq!(part.tokens, whole.unwrap().tokens);
+}

@@ -18,10 +18,20 @@ pub struct Choice {
     pub logprob: f32,
 }
 
+/// What the next choice depends on besides the logits, the rules and the tokens so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Luck {
+    /// Where the random numbers began; each token has taken one of them.
+    pub seed: u64,
+    /// The surprise that mirostat allows next, in bits.
+    pub mu: f64,
+}
+
 /// One run of sampling: the rules, the random numbers, and what occurred so far.
 #[derive(Clone, Debug)]
 pub struct Sampling {
     sampler: Sampler,
+    seed: u64,
     random: ChaCha8Rng,
     /// Faded number of occurrences of every token chosen so far.
     pub(super) occurrences: BTreeMap<u32, f64>,
@@ -35,7 +45,24 @@ impl Sampling {
     /// Starts a run; the same seed and logits give the same tokens on every machine.
     pub fn new(sampler: Sampler, seed: u64) -> Self {
         let (random, mu) = (ChaCha8Rng::seed_from_u64(seed), sampler.first_mu());
-        Self { sampler, random, occurrences: BTreeMap::new(), past: vec![], mu }
+        Self { sampler, seed, random, occurrences: BTreeMap::new(), past: vec![], mu }
+    }
+
+    /// Where the run stands, for [`Sampling::go_on`].
+    pub fn luck(&self) -> Luck {
+        Luck { seed: self.seed, mu: self.mu }
+    }
+
+    /// Stands where an earlier run stood after it had chosen `tokens`: its occurrences count, and
+    /// with the same seed its random numbers go on; another seed begins anew.
+    pub fn go_on(&mut self, tokens: &[u32], luck: Luck, exempt: impl Fn(u32) -> bool) {
+        for &token in tokens {
+            self.remember(token, 1.0, exempt(token));
+            if self.seed == luck.seed {
+                self.uniform();
+            }
+        }
+        self.mu = luck.mu;
     }
 
     /// Tells of tokens that were read and not chosen; only the repetition penalty counts them.
