@@ -1,14 +1,22 @@
-//! Talking in turns. Every turn keeps the state it started from, so that going back costs nothing
-//! and nothing is read twice, except answers that later turns shall see otherwise than they came:
-//! thoughts are forgotten by reading the answer once more without them.
+//! Talking in turns, which form a tree: an answer that is taken back, given anew or edited stays
+//! beside the other ones. Every turn keeps the memory it led to, so that going anywhere costs
+//! nothing and nothing is read twice, except answers that later turns shall see otherwise than they
+//! came (thoughts are forgotten by reading the answer once more without them), and turns whose
+//! memory was dropped for a budget of bytes.
 
+mod answering;
+mod file;
 mod fill;
 mod format;
 mod reading;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod turn;
+mod written;
 
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
@@ -17,40 +25,24 @@ pub use fill::{FLOWER, fill_prompt};
 pub use format::{FORMATS, Format};
 pub use reading::encode;
 pub use template::{Answer, Effort, Question, Template, Think, clean};
+pub use tree::BUDGET;
+pub use turn::{Asked, Turn};
 
-use crate::generate::{Finish, Generation, Options, Piece, generate};
+use crate::generate::{Generation, Options, Piece};
 use crate::model::Model;
 use crate::state::State;
-use reading::{Half, prefixed};
+use tree::Tree;
 
-/// One question and its answer.
-#[derive(Clone, Debug)]
-pub struct Turn {
-    /// What was asked.
-    pub question: Question,
-    /// What was answered.
-    pub answer: Answer,
-    /// The memory before the question.
-    pub before: State,
-    /// The memory after the answer.
-    pub state: State,
-    /// Whether the gap before the question had still to be read.
-    open: bool,
-}
-
-/// A conversation and the memory it has led to.
+/// A conversation and the memories it has led to.
 #[derive(Clone, Debug)]
 pub struct Chat {
     /// How turns are written.
     pub template: Template,
     /// How answers are generated; without `stop` texts those of the template end a turn.
     pub options: Options,
-    /// What is remembered now; may be replaced, by an edited state for example.
-    pub state: State,
-    turns: Vec<Turn>,
-    start: State,
-    /// Whether the gap that ends an answer has still to be read.
-    open: bool,
+    /// What the seeds of the answers are counted from, where the conversation has a seed.
+    pub seed: Option<u64>,
+    tree: Tree,
 }
 
 impl Chat {
@@ -60,12 +52,83 @@ impl Chat {
     /// When the format cannot do what the template asks of it.
     pub fn new(state: State, template: Template, options: Options) -> Result<Self> {
         template.check()?;
-        Ok(Self { template, options, start: state.clone(), state, turns: vec![], open: false })
+        Ok(Self { template, options, seed: None, tree: Tree::new(state) })
     }
 
-    /// All turns so far.
-    pub fn turns(&self) -> &[Turn] {
-        &self.turns
+    /// The turns from the start to where the conversation stands.
+    pub fn turns(&self) -> Vec<&Turn> {
+        self.tree
+            .path(self.number())
+            .into_iter()
+            .map(|number| &self.tree.turns[number - 1])
+            .collect()
+    }
+
+    /// Their numbers.
+    pub fn path(&self) -> Vec<usize> {
+        self.tree.path(self.number())
+    }
+
+    /// Every turn there is, also those that were taken back; the first one has the number 1.
+    pub fn all_turns(&self) -> &[Turn] {
+        &self.tree.turns
+    }
+
+    /// The number of the turn where the conversation stands; 0 is the start.
+    pub fn number(&self) -> usize {
+        self.tree.now
+    }
+
+    /// How many turns lead to this one, itself counted.
+    ///
+    /// # Errors
+    /// When there is no such turn.
+    pub fn depth(&self, number: usize) -> Result<usize> {
+        self.tree.check(number)?;
+        Ok(self.tree.path(number).len())
+    }
+
+    /// What is remembered now.
+    pub fn state(&self) -> &State {
+        self.tree.state()
+    }
+
+    /// Puts an edited state, for example, in place of what is remembered now. The turns that are
+    /// said next keep it as what they began with.
+    pub fn set_state(&mut self, state: State) {
+        self.tree.edited = Some(Rc::new(state));
+    }
+
+    /// The memory a turn began with; none where it has been dropped for the budget.
+    pub fn before<'a>(&'a self, turn: &'a Turn) -> Option<&'a State> {
+        let Asked { base, parent, .. } = &turn.asked;
+        let known = || match self.tree.turn(*parent) {
+            None => Some(&*self.tree.start),
+            Some(parent) => parent.state(),
+        };
+        base.as_deref().or_else(known)
+    }
+
+    /// Bytes of all memories that are kept, each counted once.
+    pub fn bytes(&self) -> usize {
+        self.tree.bytes()
+    }
+
+    /// Bytes that the memories may take, if the start and the present fit in there.
+    pub fn budget(&self) -> usize {
+        self.tree.budget
+    }
+
+    /// Changes the budget, and drops memories if it has become too small. What is dropped is read
+    /// again when somebody goes back to it.
+    pub fn set_budget(&mut self, bytes: usize) {
+        self.tree.budget = bytes;
+        self.tree.thin_out();
+    }
+
+    /// How many tokens have been read on the way to here, those before the start not counted.
+    pub fn tokens(&self) -> usize {
+        self.turns().iter().map(|turn| turn.reading.len()).sum()
     }
 
     /// Asks and waits for the answer; `each` sees it as it comes.
@@ -74,7 +137,7 @@ impl Chat {
     /// as `<think`; its state has read the thoughts, that of the conversation has not.
     ///
     /// # Errors
-    /// As [`generate`], and for a question the format has no place for; the conversation is then as
+    /// As [`crate::generate::generate`], and for a question the format has no place for; the conversation is then as
     /// it was before.
     pub fn say(
         &mut self,
@@ -83,60 +146,84 @@ impl Chat {
         interrupt: &AtomicBool,
         each: impl FnMut(&Piece) -> Result<bool>,
     ) -> Result<Generation> {
-        let question = self.template.clean(question)?;
-        let (text, lead) = (self.text(&question), self.template.lead(&question));
-        let half = Half::read(model, &self.state, &text, lead, self.begins(), interrupt)?;
-        let options = self.options(&question);
-        let each = prefixed(lead.trim_start(), each);
-        let mut out = generate(model, &half.rest, &half.state, &options, interrupt, each)?;
-        let answer = self.template.split(&question, &format!("{lead}{}", out.text));
-        let (state, open) = match self.left(model, &out, lead, &answer) {
-            Some(open) => (out.state.clone(), open),
-            None => {
-                let kept = self.template.kept(&question, &answer.reply);
-                (half.once_more(model, &self.state, &(text + &kept), self.begins())?, true)
-            }
-        };
-        out.text.insert_str(0, lead.trim_start());
-        let before = std::mem::replace(&mut self.state, state.clone());
-        self.turns.push(Turn { question, answer, before, state, open: self.open });
-        self.open = open;
-        Ok(out)
+        let asked = self.asked(self.number(), self.tree.edited.clone(), question)?;
+        self.ask(model, asked, interrupt, each)
     }
 
-    /// Asks the last question again; the other answer takes the place of the last one.
+    /// Asks the last question again; the other answer stays in the tree beside the new one.
     ///
     /// # Errors
-    /// When there is no answer yet, and as [`Chat::say`]; the old answer then stays.
+    /// When there is no answer yet, and as [`Chat::say`].
     pub fn regenerate(
         &mut self,
         model: &Model,
         interrupt: &AtomicBool,
         each: impl FnMut(&Piece) -> Result<bool>,
     ) -> Result<Generation> {
-        let (state, open) = (self.state.clone(), self.open);
-        let last = self.undo().context("there is no answer yet; say something first.")?;
-        let made = self.say(model, &last.question, interrupt, each);
-        if made.is_err() {
-            self.turns.push(last);
-            (self.state, self.open) = (state, open);
-        }
-        made
+        let asked = self.present()?.asked.clone();
+        self.ask(model, asked, interrupt, each)
     }
 
-    /// Takes the last turn back and returns it.
-    pub fn undo(&mut self) -> Option<Turn> {
-        let turn = self.turns.pop()?;
-        self.state = turn.before.clone();
-        self.open = turn.open;
-        Some(turn)
+    /// Asks something else where the turn of this number was asked; that turn and all that follows
+    /// it stay in the tree.
+    ///
+    /// # Errors
+    /// When there is no such turn, and as [`Chat::say`].
+    pub fn edit(
+        &mut self,
+        model: &Model,
+        number: usize,
+        question: &Question,
+        interrupt: &AtomicBool,
+        each: impl FnMut(&Piece) -> Result<bool>,
+    ) -> Result<Generation> {
+        self.tree.check(number)?;
+        let old =
+            self.tree.turn(number).context("turn 0 is the start; nothing was asked there.")?;
+        let (parent, base) = (old.asked.parent, old.asked.base.clone());
+        let asked = self.asked(parent, base, question)?;
+        self.ask(model, asked, interrupt, each)
     }
 
-    /// Forgets everything back to the start.
+    /// Takes the last turn back; `false` if there is none. It stays in the tree.
+    ///
+    /// # Errors
+    /// When a memory that was dropped is read again and that is interrupted.
+    pub fn undo(&mut self, model: &Model, interrupt: &AtomicBool) -> Result<bool> {
+        let Some(turn) = self.tree.present() else { return Ok(false) };
+        let (now, parent, base) = (self.number(), turn.asked.parent, turn.asked.base.clone());
+        self.tree.memory(model, parent, interrupt)?;
+        self.tree.stand_at(parent, base);
+        self.tree.visited.insert(parent, now);
+        Ok(true)
+    }
+
+    /// Goes to the turn that was taken back last, or said last, after the present one; `false` if
+    /// there is none.
+    ///
+    /// # Errors
+    /// As [`Chat::undo`].
+    pub fn redo(&mut self, model: &Model, interrupt: &AtomicBool) -> Result<bool> {
+        let Some(&next) = self.tree.visited.get(&self.number()) else { return Ok(false) };
+        self.jump(model, next, interrupt)?;
+        Ok(true)
+    }
+
+    /// Goes to the turn of this number; 0 is the start.
+    ///
+    /// # Errors
+    /// When there is no such turn, and as [`Chat::undo`].
+    pub fn jump(&mut self, model: &Model, number: usize, interrupt: &AtomicBool) -> Result<()> {
+        self.tree.check(number)?;
+        self.tree.memory(model, number, interrupt)?;
+        self.tree.stand_at(number, None);
+        Ok(())
+    }
+
+    /// Forgets everything back to the start, the tree too.
     pub fn reset(&mut self) {
-        self.turns.clear();
-        self.state = self.start.clone();
-        self.open = false;
+        let start = (*self.tree.start).clone();
+        self.tree = Tree { budget: self.tree.budget, ..Tree::new(start) };
     }
 
     /// The text that would be read if this were asked now, without token 0.
@@ -144,8 +231,8 @@ impl Chat {
     /// # Errors
     /// For a question the format has no place for.
     pub fn prompt(&self, question: &Question) -> Result<String> {
-        let question = self.template.clean(question)?;
-        Ok(self.text(&question) + self.template.lead(&question))
+        let Asked { text, lead, .. } = self.asked(self.number(), None, question)?;
+        Ok(text + &lead)
     }
 
     /// The same as tokens, with token 0 where it is read.
@@ -153,47 +240,23 @@ impl Chat {
     /// # Errors
     /// As [`Chat::prompt`], and when the vocabulary has no token for some of it.
     pub fn prompt_tokens(&self, model: &Model, question: &Question) -> Result<Vec<u32>> {
-        encode(model, &self.prompt(question)?, self.begins())
+        let Asked { text, lead, begins, .. } = self.asked(self.number(), None, question)?;
+        encode(model, &(text + &lead), begins)
     }
 
-    /// A clean question as it is written here and now, up to the name of who answers.
-    fn text(&self, question: &Question) -> String {
-        let opening = if self.turns.is_empty() { self.template.opening() } else { String::new() };
-        let gap = if self.open { self.template.format.gap } else { "" };
-        format!("{gap}{opening}{}", self.template.asked(question))
+    /// The turn where the conversation stands.
+    fn present(&self) -> Result<&Turn> {
+        self.tree.present().context("there is no answer yet; say something first.")
     }
 
-    /// Whether token 0 comes next.
-    fn begins(&self) -> bool {
-        self.template.bos && self.turns.is_empty()
-    }
-
-    /// How the next answer is generated.
-    fn options(&self, question: &Question) -> Options {
-        let mut options = self.options.clone();
-        if options.stop.is_empty() {
-            options.stop = self.template.stops(question);
-        }
-        options
-    }
-
-    /// How a generation left the memory, if later turns may see it so: whether a gap is still to be
-    /// read. `None` after thoughts, the end of a document, and stops other than the gap.
-    fn left(&self, model: &Model, out: &Generation, lead: &str, answer: &Answer) -> Option<bool> {
-        if !lead.is_empty() || !answer.thoughts.is_empty() {
-            return None;
-        }
-        match out.finish {
-            Finish::End => None,
-            Finish::Stop => {
-                let text = model.tokenizer.decode(&out.tokens);
-                let gap = self.template.format.gap;
-                let exact = !gap.is_empty() && text.strip_prefix(&out.text) == Some(gap);
-                exact.then_some(false)
-            }
-            Finish::Length | Finish::Callback | Finish::Complete | Finish::Interrupted => {
-                Some(true)
-            }
-        }
+    /// A question as it is written after the turn `parent`.
+    fn asked(&self, parent: usize, base: Option<Rc<State>>, question: &Question) -> Result<Asked> {
+        let question = self.template.clean(question)?;
+        let opening = if parent == 0 { self.template.opening() } else { String::new() };
+        let open = self.tree.turn(parent).is_some_and(|turn| turn.open);
+        let gap = if open { self.template.format.gap } else { "" };
+        let text = format!("{gap}{opening}{}", self.template.asked(&question));
+        let lead = self.template.lead(&question).to_string();
+        Ok(Asked { question, parent, base, text, lead, begins: self.template.bos && parent == 0 })
     }
 }

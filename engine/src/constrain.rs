@@ -10,12 +10,13 @@ use llguidance::toktrie::{
     ApproximateTokEnv, InferenceCapabilities, SimpleVob, TokRxInfo, TokTrie,
 };
 use llguidance::{Matcher, ParserFactory};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::tokenizer::Tokenizer;
 
 /// The form of a text, from its first to its last letter.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Form {
     /// One of these texts.
     Choices(Vec<String>),

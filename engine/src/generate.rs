@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::constrain::{Constraint, Form};
 use crate::model::{Interrupted, Model};
@@ -82,7 +83,7 @@ pub struct Piece<'a> {
 }
 
 /// Why a generation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finish {
     /// A stop text came.
     Stop,
@@ -99,6 +100,11 @@ pub enum Finish {
 }
 
 impl Finish {
+    /// Whether the text could have gone on: it was cut, by a limit, a callback or a person.
+    pub fn is_cut(self) -> bool {
+        matches!(self, Self::Length | Self::Callback | Self::Interrupted)
+    }
+
     /// What scripts call it.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,8 +1,16 @@
-//! Talking in turns; every turn keeps the state it started from.
+//! Talking in turns, which form a tree; every turn keeps the state it led to.
 
+mod file;
 mod fill;
 mod options;
+mod settings;
+mod standing;
+mod tree;
+mod walking;
 mod writing;
+
+pub use standing::Standing;
+pub use tree::Tree;
 
 use crate::generate::{Generation, Listener, settings};
 use crate::host::{Fallible, Host, engine_failure, fail};
@@ -12,7 +20,7 @@ use crate::state::State;
 use options::start;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map, Module};
-use rwkv_engine::chat::{Chat as Talk, Question, Template, Think, Turn};
+use rwkv_engine::chat::{Chat as Talk, Question, Template, Think};
 use rwkv_engine::generate::Piece;
 use std::cell::{Ref, RefCell, RefMut};
 use std::rc::Rc;
@@ -22,16 +30,26 @@ use std::rc::Rc;
 pub struct Chat {
     model: Model,
     talk: Rc<RefCell<Talk>>,
-    /// Where the answers draw from if not from the seed of the session.
-    seed: Option<u64>,
+}
+
+/// What an answer is wanted for.
+enum Wish<'a> {
+    Say(&'a Question),
+    /// Something else in place of what was asked in a turn.
+    Edit(usize, &'a Question),
+    /// The last question once more.
+    Again,
+    /// More of the last answer.
+    More,
 }
 
 impl Chat {
+    fn of(model: &Model, talk: Talk) -> Self {
+        Self { model: model.clone(), talk: Rc::new(RefCell::new(talk)) }
+    }
+
     fn new(context: &NativeCallContext, model: &Model, options: Map) -> Fallible<Self> {
-        let seeded = options.contains_key("seed");
-        let talk = start(&Host::of(context), model, options)?;
-        let seed = seeded.then_some(talk.options.seed);
-        Ok(Self { model: model.clone(), talk: Rc::new(RefCell::new(talk)), seed })
+        Ok(Self::of(model, start(&Host::of(context), model, options)?))
     }
 
     /// The conversation, to change it.
@@ -49,23 +67,29 @@ impl Chat {
     }
 
     /// The options of a turn with its seed, where the chat has one: another one for each turn.
-    fn seeded(&self, mut options: Map) -> Fallible<Map> {
-        if let Some(seed) = self.seed {
-            let seed = seed.wrapping_add(self.look()?.turns().len() as u64);
+    fn seeded(&self, mut options: Map, turns: usize) -> Fallible<Map> {
+        if let Some(seed) = self.look()?.seed {
+            let seed = seed.wrapping_add(turns as u64);
             options.entry("seed".into()).or_insert((seed as INT).into());
         }
         Ok(options)
     }
 
-    /// Puts a question with the options of one turn; a tool has to be called where there are any.
-    fn say(&self, context: &NativeCallContext, text: &str, options: Map) -> Fallible<Generation> {
-        let mut options = OptionMap::new("say", self.seeded(options)?);
-        let question = Question {
+    /// A question as the options of `say` have it; a tool has to be called where there are any.
+    fn question(&self, text: &str, options: &mut OptionMap) -> Fallible<Question> {
+        Ok(Question {
             text: text.to_string(),
             input: Some(options.text("input", "")?).filter(|text| !text.is_empty()),
-            call: options.flag("tool", !self.talk()?.template.tools.is_empty())?,
-        };
-        self.answer(context, options, Some(&question))
+            call: options.flag("tool", !self.look()?.template.tools.is_empty())?,
+        })
+    }
+
+    /// Puts a question with the options of one turn.
+    fn say(&self, context: &NativeCallContext, text: &str, options: Map) -> Fallible<Generation> {
+        let turns = self.look()?.turns().len();
+        let mut options = OptionMap::new("say", self.seeded(options, turns)?);
+        let question = self.question(text, &mut options)?;
+        self.answer(context, options, &Wish::Say(&question))
     }
 
     /// Gives the model what a tool returned.
@@ -75,23 +99,25 @@ impl Chat {
         text: &str,
         options: Map,
     ) -> Fallible<Generation> {
-        let mut options = OptionMap::new("tool_result", self.seeded(options)?);
-        if self.talk()?.template.tools.is_empty() {
+        let turns = self.look()?.turns().len();
+        let mut options = OptionMap::new("tool_result", self.seeded(options, turns)?);
+        if self.look()?.template.tools.is_empty() {
             return Err(fail("this chat has no tools; give them to new_chat(#{ tools: [..] })"));
         }
         let call = options.flag("tool", false)?;
         let question = Question { call, ..Question::from(&*format!("Function output:\n{text}")) };
-        self.answer(context, options, Some(&question))
+        self.answer(context, options, &Wish::Say(&question))
     }
 
-    /// The answer to a question, or another one to the last question.
+    /// An answer with the options of one turn.
     fn answer(
         &self,
         context: &NativeCallContext,
         mut options: OptionMap,
-        question: Option<&Question>,
+        wish: &Wish,
     ) -> Fallible<Generation> {
         let host = Host::of(context);
+        let drawn = host.seed();
         let mut listener = Listener::new(context, &host, &mut options)?;
         let mut talk = self.talk()?;
         let usual = talk.options.clone();
@@ -100,34 +126,51 @@ impl Chat {
         let seed = once.seed;
         talk.options = once;
         let model = self.model.engine();
-        let each = |piece: &Piece| listener.hear(piece);
-        let made = match question {
-            Some(question) => talk.say(&model, question, &host.interrupt, each),
-            None => talk.regenerate(&model, &host.interrupt, each),
+        let (stop, each) = (&*host.interrupt, |piece: &Piece| listener.hear(piece));
+        let made = match wish {
+            Wish::Say(question) => talk.say(&model, question, stop, each),
+            Wish::Edit(turn, question) => talk.edit(&model, *turn, question, stop, each),
+            Wish::Again => talk.regenerate(&model, stop, each),
+            Wish::More => talk.continue_reply(&model, Some(seed), stop, each),
         };
         // Settings of one turn are not those of the next.
         talk.options = usual;
         drop(talk);
+        if made.is_err() {
+            // What was not said does not change what is drawn next.
+            host.set_seed(drawn);
+        }
         listener.finish(made, &self.model, seed)
     }
 
-    fn turn(&self, turn: &Turn) -> Map {
-        let state = |state: &rwkv_engine::state::State| {
-            Dynamic::from(State::of(&self.model, state.clone()))
+    /// The turns so far.
+    fn turns(&self) -> Fallible<Array> {
+        let talk = self.look()?;
+        // What was dropped for the budget is not read again only to be shown.
+        let state = |state: Option<&rwkv_engine::state::State>| {
+            state
+                .map_or(Dynamic::UNIT, |state| Dynamic::from(State::of(&self.model, state.clone())))
         };
-        [
-            ("user".into(), turn.question.text.clone().into()),
-            ("input".into(), turn.question.input.clone().unwrap_or_default().into()),
-            ("tool".into(), turn.question.call.into()),
-            ("thoughts".into(), turn.answer.thoughts.clone().into()),
-            ("reply".into(), turn.answer.reply.clone().into()),
-            ("before".into(), state(&turn.before)),
-            ("state".into(), state(&turn.state)),
-        ]
-        .into()
+        let turns = talk.path().into_iter().zip(talk.turns()).map(|(number, turn)| {
+            let question = &turn.asked.question;
+            let map: Map = [
+                ("number".into(), (number as INT).into()),
+                ("user".into(), question.text.clone().into()),
+                ("input".into(), question.input.clone().unwrap_or_default().into()),
+                ("tool".into(), question.call.into()),
+                ("thoughts".into(), turn.answer.thoughts.clone().into()),
+                ("reply".into(), turn.answer.reply.clone().into()),
+                ("finish_reason".into(), turn.finish.name().into()),
+                ("before".into(), state(talk.before(turn))),
+                ("state".into(), state(turn.state())),
+            ]
+            .into();
+            map.into()
+        });
+        Ok(turns.collect())
     }
 
-    /// `Chat with NAME  2 turns  format g1, think fast, token 0 first`
+    /// `Chat with NAME  2 turns, at 4 of 5  format g1, think fast, token 0 first`
     fn describe(&self) -> String {
         let Ok(talk) = self.look() else { return "Chat, answering".to_string() };
         let Template { format, think, bos, .. } = &talk.template;
@@ -137,15 +180,29 @@ impl Chat {
         };
         let bos = if *bos { ", token 0 first" } else { "" };
         let (name, turns) = (&self.model.engine().name, talk.turns().len());
-        format!("Chat with {name}  {turns} turns  format {}{think}{bos}", format.name)
+        let plural = if turns == 1 { "" } else { "s" };
+        let place = match talk.all_turns().len() {
+            all if all == turns => String::new(),
+            all => format!(", at {} of {all}", talk.number()),
+        };
+        format!("Chat with {name}  {turns} turn{plural}{place}  format {}{think}{bos}", format.name)
     }
 }
 
 /// The module of this file.
 pub fn module() -> Module {
     let mut module = exported_module!(functions);
-    module.combine(fill::module());
-    module.combine(writing::module());
+    let parts = [
+        file::module(),
+        fill::module(),
+        settings::module(),
+        tree::module(),
+        walking::module(),
+        writing::module(),
+    ];
+    for part in parts {
+        module.combine(part);
+    }
     module
 }
 
@@ -182,6 +239,8 @@ mod functions {
     /// - `stop` what ends an answer, in place of what ends it in this format
     /// - `seed` of the answers
     /// - `state` to start from
+    /// - `budget` bytes that the states of the turns may take, 1 GiB: beyond it older ones are
+    ///   dropped, and read again when somebody goes back there
     ///
     /// ```
     /// let chat = load_model("toy:rwkv4").new_chat(#{ max_tokens: 5, seed: 1 });
@@ -271,71 +330,10 @@ mod functions {
         this.result(&context, content, options)
     }
 
-    /// Takes the last turn back; the state is again what it was before. `false` if there is none.
-    ///
-    /// ```
-    /// let chat = load_model("toy:rwkv4").new_chat(#{ max_tokens: 3 });
-    /// chat.say("Hello");
-    /// assert(chat.undo() && chat.turns.len() == 0);
-    /// ```
-    #[rhai_fn(return_raw, pure, volatile)]
-    pub fn undo(this: &mut Chat) -> Fallible<bool> {
-        Ok(this.talk()?.undo().is_some())
-    }
-
-    /// Asks the last question again, with settings for this turn only.
-    ///
-    /// - `temperature` sharpens below 1, flattens above
-    /// - `seed` another seed gives another answer
-    ///
-    /// ```
-    /// let chat = load_model("toy:rwkv4").new_chat(#{ max_tokens: 3 });
-    /// chat.say("Hello");
-    /// chat.regenerate(#{ seed: 2 });
-    /// assert(chat.turns.len() == 1);
-    /// ```
-    #[rhai_fn(return_raw, pure, volatile)]
-    pub fn regenerate(
-        context: NativeCallContext,
-        this: &mut Chat,
-        options: Map,
-    ) -> Fallible<Generation> {
-        // Asked before a seed is drawn, so that a session without this line draws the same.
-        if this.look()?.turns().is_empty() {
-            return Err(fail("there is no answer yet; say something first"));
-        }
-        this.answer(&context, OptionMap::new("regenerate", options), None)
-    }
-
-    /// Forgets all turns, back to the state the chat began with.
-    ///
-    /// ```
-    /// let chat = load_model("toy:rwkv4").new_chat(#{ max_tokens: 3 });
-    /// chat.say("Hello");
-    /// chat.reset();
-    /// ```
-    #[rhai_fn(name = "reset", return_raw, pure, volatile)]
-    pub fn reset_chat(this: &mut Chat) -> Fallible<()> {
-        this.talk()?.reset();
-        Ok(())
-    }
-
-    /// Another conversation with the same past; neither sees what the other says from now on.
-    ///
-    /// ```
-    /// let chat = load_model("toy:rwkv4").new_chat(#{ max_tokens: 3 });
-    /// let other = chat.branch();
-    /// other.say("Hello");
-    /// assert(chat.turns.len() == 0);
-    /// ```
-    #[rhai_fn(return_raw, pure, volatile)]
-    pub fn branch(this: &mut Chat) -> Fallible<Chat> {
-        let talk = Rc::new(RefCell::new(this.look()?.clone()));
-        Ok(Chat { model: this.model.clone(), talk, seed: this.seed })
-    }
-
-    /// The turns so far, maps: what was asked (`user`, `input`, whether a `tool` had to be called), what
-    /// was answered (`thoughts`, `reply`), the states `before` and after (`state`).
+    /// The turns from the start to here, maps: its `number` in the tree, what was asked (`user`,
+    /// `input`, whether a `tool` had to be called), what was answered (`thoughts`, `reply`,
+    /// `finish_reason`), the states `before` and after (`state`), `()` where they were dropped for
+    /// the `budget`.
     ///
     /// ```
     /// let chat = load_model("toy:rwkv7").new_chat(#{ max_tokens: 3, format: "world" });
@@ -344,7 +342,7 @@ mod functions {
     /// ```
     #[rhai_fn(get = "turns", return_raw, pure)]
     pub fn turns(this: &mut Chat) -> Fallible<Array> {
-        Ok(this.look()?.turns().iter().map(|turn| this.turn(turn).into()).collect())
+        this.turns()
     }
 
     /// What is remembered now; may be replaced by an edited state.
@@ -354,14 +352,14 @@ mod functions {
     /// ```
     #[rhai_fn(get = "state", return_raw, pure)]
     pub fn chat_state(this: &mut Chat) -> Fallible<State> {
-        Ok(State::of(&this.model, this.look()?.state.clone()))
+        Ok(State::of(&this.model, this.look()?.state().clone()))
     }
 
     #[rhai_fn(set = "state", return_raw, pure)]
     pub fn set_state(this: &mut Chat, state: State) -> Fallible<()> {
         let empty = this.model.engine().state();
         state.state.fits(&empty).map_err(engine_failure)?;
-        this.talk()?.state = state.state;
+        this.talk()?.set_state(state.state);
         Ok(())
     }
 

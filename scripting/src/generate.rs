@@ -30,6 +30,11 @@ impl Generation {
         Self { made, model: model.clone(), seed, streamed }
     }
 
+    /// The text as the engine made it.
+    pub fn made(&self) -> &Made {
+        &self.made
+    }
+
     /// Statistics in one line.
     fn describe(&self) -> String {
         let (count, why) = (self.made.tokens.len(), self.made.finish.name());

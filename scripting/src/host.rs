@@ -80,6 +80,11 @@ impl Host {
         self.seed.set(seed);
     }
 
+    /// Where the random choices stand, to go back there.
+    pub fn seed(&self) -> u64 {
+        self.seed.get()
+    }
+
     /// A new seed; the same sequence after every `seed(n)`.
     pub fn next_seed(&self) -> u64 {
         // splitmix64: consecutive seeds give unrelated numbers.

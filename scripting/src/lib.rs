@@ -56,6 +56,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use chat::Standing;
 pub use checkpoints::{Changes, convert, describe};
 pub use editing::Colour;
 pub use engine::STACK;

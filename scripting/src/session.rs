@@ -306,7 +306,7 @@ impl Session {
     }
 
     /// The value of a path of names, properties and indexes, and its type; runs nothing else.
-    fn peek(&self, path: &str) -> Option<(Dynamic, String)> {
+    pub(crate) fn peek(&self, path: &str) -> Option<(Dynamic, String)> {
         let mut scope = self.scope.clone();
         let value = guarded(|| self.engine.eval_expression_with_scope::<Dynamic>(&mut scope, path));
         let value = value.ok()?.ok()?.flatten();

@@ -1,6 +1,7 @@
 //! Values as something to look at, and the canvas they are drawn on.
 
 pub use crate::charts::{Bars, Heatmap, Line};
+pub use crate::chat::Tree;
 pub use crate::table::Table;
 
 /// What the output can show.
@@ -36,6 +37,8 @@ pub enum View {
     Heatmap(Heatmap),
     /// Labelled bars.
     Bars(Bars),
+    /// The turns of a conversation.
+    Tree(Tree),
     /// Several views, one below the other.
     Group(Vec<View>),
 }
@@ -49,6 +52,7 @@ impl View {
             View::Line(line) => line.draw(canvas),
             View::Heatmap(map) => map.draw(canvas),
             View::Bars(bars) => bars.draw(canvas),
+            View::Tree(tree) => tree.draw(canvas),
             View::Group(views) => {
                 views.iter().map(|view| view.draw(canvas)).collect::<Vec<_>>().join("\n")
             }
@@ -60,6 +64,7 @@ impl View {
     pub fn one_line(&self, width: usize) -> String {
         let text = match self {
             View::Table(table) => table.describe(),
+            View::Tree(tree) => tree.describe(),
             other => other.draw(&Canvas { plain: true, ..Canvas::default() }),
         };
         shorten(text.lines().next().unwrap_or_default(), width)

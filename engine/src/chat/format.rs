@@ -148,6 +148,28 @@ impl Format {
     }
 }
 
+/// Formats in files: by their names.
+pub(super) mod by_name {
+    use super::Format;
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub(in crate::chat) fn serialize<S: Serializer>(
+        format: &&'static Format,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_str(format.name)
+    }
+
+    pub(in crate::chat) fn deserialize<'a, D: Deserializer<'a>>(
+        from: D,
+    ) -> Result<&'static Format, D::Error> {
+        let name = String::deserialize(from)?;
+        let unknown = || D::Error::custom(format!("there is no chat format {name:?}"));
+        Format::named(&name).ok_or_else(unknown)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,15 @@
 //! Reading questions, and reading answers once more.
 
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::generate::Piece;
 use crate::model::Model;
 use crate::state::State;
+use crate::tensor::Array;
 use crate::tokenizer::Tokenizer;
 
 /// The token that ends one text and so begins the next.
@@ -41,53 +44,152 @@ fn is_20b(tokenizer: &Tokenizer) -> bool {
 
 /// A question read as far as it is the same with and without the first words of the answer, so
 /// that to read the answer otherwise is to read little again.
+#[derive(Clone, Debug)]
 pub(super) struct Half {
     /// The tokens read so far.
-    read: Vec<u32>,
-    /// The memory after them.
-    pub(super) state: State,
+    pub(super) first: Vec<u32>,
     /// The tokens still to be read, at least one.
     pub(super) rest: Vec<u32>,
+    /// The memory between the two, where it is known.
+    pub(super) state: Option<Rc<State>>,
 }
 
 impl Half {
     /// Reads `text`, from `state` on, but the part that `lead` or an answer can change.
     pub(super) fn read(
         model: &Model,
-        state: &State,
+        state: &Rc<State>,
         text: &str,
         lead: &str,
         begins: bool,
         interrupt: &AtomicBool,
     ) -> Result<Self> {
-        let mut read = encode(model, &format!("{text}{lead}"), begins)?;
+        let mut first = encode(model, &format!("{text}{lead}"), begins)?;
         let plain = encode(model, text, begins)?;
-        let same = read.iter().zip(&plain).take_while(|(a, b)| a == b).count();
-        let last = read.len().min(plain.len()).saturating_sub(1);
-        let rest = read.split_off(same.min(last));
-        let state = match read.is_empty() {
-            true => state.clone(),
-            false => model.read(&read, state, interrupt)?.1,
-        };
-        Ok(Self { read, state, rest })
+        let same = first.iter().zip(&plain).take_while(|(a, b)| a == b).count();
+        let last = first.len().min(plain.len()).saturating_sub(1);
+        let rest = first.split_off(same.min(last));
+        let state = Some(after(model, state, &first, interrupt)?);
+        Ok(Self { first, rest, state })
     }
 
-    /// The memory after `text`, which begins as the question does; `before` is that before it.
+    /// The memory after `text`, which begins as the question does, and how it came about; `before`
+    /// is the memory before the question.
     pub(super) fn once_more(
-        self,
+        &self,
         model: &Model,
-        before: &State,
+        before: &Rc<State>,
         text: &str,
         begins: bool,
-    ) -> Result<State> {
+    ) -> Result<(Rc<State>, Instead)> {
         let tokens = encode(model, text, begins)?;
         // An answer is soon read, and a memory half done is of no use: this is not interrupted.
         let never = AtomicBool::new(false);
-        Ok(match tokens.strip_prefix(&self.read[..]) {
-            Some([]) => self.state,
-            Some(rest) => model.read(rest, &self.state, &never)?.1,
-            None => model.read(&tokens, before, &never)?.1,
+        let half = self.state.as_ref().zip(tokens.strip_prefix(&self.first[..]));
+        Ok(match half {
+            Some((state, rest)) => {
+                let instead = Instead { after_first: true, tokens: rest.to_vec() };
+                (after(model, state, rest, &never)?, instead)
+            }
+            None => {
+                let state = after(model, before, &tokens, &never)?;
+                (state, Instead { after_first: false, tokens })
+            }
         })
+    }
+}
+
+/// How a turn was read; what is read again in the same way is the same memory, bit for bit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Reading {
+    /// The beginning of the question, read in one pass.
+    pub(super) first: Vec<u32>,
+    /// Its end and the first words of the answer, read in one pass.
+    pub(super) rest: Vec<u32>,
+    /// The answer, read token by token.
+    pub(super) tokens: Vec<u32>,
+    /// What later turns remember in place of all that.
+    pub(super) instead: Option<Instead>,
+}
+
+/// Another form of a turn, read in one pass.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Instead {
+    /// Whether it follows the beginning of the question, or replaces that too.
+    after_first: bool,
+    tokens: Vec<u32>,
+}
+
+/// Where a generation stopped, to go on from there.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    /// The memory after all tokens.
+    pub(super) raw: Rc<State>,
+    /// Logits after all tokens, `[V]`.
+    pub(super) logits: Array,
+    /// The memory after the beginning of the question, where it is known.
+    pub(super) half: Option<Rc<State>>,
+}
+
+impl Reading {
+    /// The memory after the turn, read once more from the memory before it.
+    pub(super) fn state(
+        &self,
+        model: &Model,
+        before: &Rc<State>,
+        interrupt: &AtomicBool,
+    ) -> Result<Rc<State>> {
+        match &self.instead {
+            None => Ok(self.end(model, before, interrupt)?.raw),
+            Some(Instead { after_first, tokens }) => {
+                let first = if *after_first { &self.first[..] } else { &[] };
+                let half = after(model, before, first, interrupt)?;
+                after(model, &half, tokens, interrupt)
+            }
+        }
+    }
+
+    /// Where the answer stopped, read once more from the memory before the turn.
+    pub(super) fn end(
+        &self,
+        model: &Model,
+        before: &Rc<State>,
+        interrupt: &AtomicBool,
+    ) -> Result<End> {
+        let half = after(model, before, &self.first, interrupt)?;
+        let (mut logits, mut raw) = model.read(&self.rest, &half, interrupt)?;
+        for &token in &self.tokens {
+            (logits, raw) = model.read(&[token], &raw, interrupt)?;
+        }
+        Ok(End { raw: Rc::new(raw), logits, half: Some(half) })
+    }
+
+    /// Every token of the turn in any of its forms.
+    pub(super) fn all(&self) -> impl Iterator<Item = &u32> {
+        let instead = self.instead.iter().flat_map(|instead| &instead.tokens);
+        self.first.iter().chain(&self.rest).chain(&self.tokens).chain(instead)
+    }
+
+    /// Tokens that the memory has read of this turn.
+    pub(super) fn len(&self) -> usize {
+        match &self.instead {
+            None => self.first.len() + self.rest.len() + self.tokens.len(),
+            Some(Instead { after_first: true, tokens }) => self.first.len() + tokens.len(),
+            Some(Instead { tokens, .. }) => tokens.len(),
+        }
+    }
+}
+
+/// The memory after these tokens, which may be none.
+fn after(
+    model: &Model,
+    state: &Rc<State>,
+    tokens: &[u32],
+    interrupt: &AtomicBool,
+) -> Result<Rc<State>> {
+    match tokens {
+        [] => Ok(state.clone()),
+        tokens => Ok(Rc::new(model.read(tokens, state, interrupt)?.1)),
     }
 }
 
@@ -151,18 +253,23 @@ mod tests {
     #[test]
     fn a_question_read_in_halves_is_the_question() {
         let (model, go) = (toy(), AtomicBool::new(false));
-        let half = Half::read(&model, &model.state(), "ask:", " <think", true, &go).unwrap();
-        assert_eq!(half.read, [0, 97, 115, 107]);
+        let empty = Rc::new(model.state());
+        let half = Half::read(&model, &empty, "ask:", " <think", true, &go).unwrap();
+        assert_eq!(half.first, [0, 97, 115, 107]);
         assert_eq!(model.tokenizer.decode(&half.rest), ": <think");
-        let once = half.once_more(&model, &model.state(), "ask: yes", true).unwrap();
+        let (once, instead) = half.once_more(&model, &empty, "ask: yes", true).unwrap();
         let whole = encode(&model, "ask: yes", true).unwrap();
         let (_, state) = model.read(&whole, &model.state(), &go).unwrap();
         assert!(once.distance(&state).unwrap().max_abs < 1e-5);
+        let Half { first, rest, .. } = half;
+        let reading = Reading { first, rest, tokens: vec![], instead: Some(instead) };
+        assert_eq!(reading.len(), whole.len());
+        assert!(reading.state(&model, &empty, &go).unwrap().equals(&once), "bit for bit");
         // Another beginning is read from the memory before it.
-        let half = Half::read(&model, &model.state(), "ask:", "", false, &go).unwrap();
-        let other = half.once_more(&model, &model.state(), "no", false).unwrap();
+        let half = Half::read(&model, &empty, "ask:", "", false, &go).unwrap();
+        let (other, instead) = half.once_more(&model, &empty, "no", false).unwrap();
         let (_, state) = model.read(&[110, 111], &model.state(), &go).unwrap();
-        assert!(other.equals(&state));
+        assert!(other.equals(&state) && !instead.after_first);
     }
 
     #[test]

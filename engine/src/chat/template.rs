@@ -1,6 +1,7 @@
 //! From questions to the text a model reads, and from the text it writes to answers.
 
 use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::format::{Format, GAP};
 
@@ -11,7 +12,7 @@ const THOUGHT: [&str; 2] = ["<think", "</think"];
 const CALL: [&str; 2] = ["```json", "```"];
 
 /// Whether a model thinks before it answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Think {
     /// It answers at once.
     #[default]
@@ -33,7 +34,7 @@ impl Think {
 }
 
 /// How long a thought shall be; G1c models and later ones listen to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effort {
     /// ` (think a bit)`
     Low,
@@ -55,7 +56,7 @@ impl Effort {
 }
 
 /// What is put to the model in one turn.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// The words.
     pub text: String,
@@ -72,9 +73,10 @@ impl From<&str> for Question {
 }
 
 /// A format with all that can be chosen about it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Template {
     /// How turns are written.
+    #[serde(with = "super::format::by_name")]
     pub format: &'static Format,
     /// Name before what is asked.
     pub user: String,
@@ -93,7 +95,7 @@ pub struct Template {
 }
 
 /// An answer taken apart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// What was thought before it; empty if nothing was.
     pub thoughts: String,

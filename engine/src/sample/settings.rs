@@ -32,6 +32,11 @@ impl Setting {
         }
     }
 
+    /// Whether it counts something, and so has to be whole.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.field, Count(_))
+    }
+
     /// Changes it.
     ///
     /// # Errors
@@ -51,7 +56,7 @@ impl Setting {
     /// As [`Setting::write`].
     pub fn check(&self, value: f64) -> Result<()> {
         let (low, high) = self.range;
-        let whole = matches!(self.field, Count(_));
+        let whole = self.is_whole();
         let kind = if whole { "a whole number" } else { "a number" };
         let bounds = match (low > f64::MIN, high < f64::MAX) {
             (true, true) => format!(" from {low} to {high}"),

@@ -4,9 +4,11 @@ use crate::generate::settings;
 use crate::host::{Fallible, Host, engine_failure, fail, words};
 use crate::model::Model;
 use crate::options::OptionMap;
+use crate::sampler::sampler_over;
 use rhai::Map;
-use rwkv_engine::chat::{Chat, Effort, FORMATS, Format, Template, Think};
+use rwkv_engine::chat::{BUDGET, Chat, Effort, FORMATS, Format, Template, Think};
 use rwkv_engine::generate::Options;
+use rwkv_engine::sample::Sampler;
 use rwkv_engine::state::State;
 use rwkv_engine::tokenizer::Tokenizer;
 
@@ -15,6 +17,7 @@ use rwkv_engine::tokenizer::Tokenizer;
 /// # Errors
 /// When an option is of the wrong type or out of range, and when the format cannot do it.
 pub fn start(host: &Host, model: &Model, options: Map) -> Fallible<Chat> {
+    let seeded = options.contains_key("seed");
     let mut options = OptionMap::new("new_chat", options);
     let state = model.first_state("new_chat", &mut options)?;
     let template = template(model, &mut options, &state)?;
@@ -27,17 +30,27 @@ pub fn start(host: &Host, model: &Model, options: Map) -> Fallible<Chat> {
         let map = map.ok_or_else(|| {
             fail(format!("new_chat: `sampler` must be a map, not {}", words(&sampler)))
         })?;
-        let mut inner = OptionMap::new("sampler", map);
-        usual.sampler = crate::sampler::sampler_over(
-            &mut inner,
-            usual.sampler,
-            Some(&model.engine().tokenizer),
-        )?;
-        inner.finish()?;
+        usual.sampler = changed(model, usual.sampler, map)?;
     }
+    let budget = options.integer("budget", BUDGET as i64, 0..)?;
     let settings = settings(host, model, &mut options, usual)?;
     options.finish()?;
-    Chat::new(state, template, settings).map_err(engine_failure)
+    let seed = seeded.then_some(settings.seed);
+    let mut chat = Chat::new(state, template, settings).map_err(engine_failure)?;
+    chat.seed = seed;
+    chat.set_budget(budget as usize);
+    Ok(chat)
+}
+
+/// The sampler with the settings of a map in place of its own.
+///
+/// # Errors
+/// When a setting is unknown, of the wrong type or out of range.
+pub fn changed(model: &Model, sampler: Sampler, map: Map) -> Fallible<Sampler> {
+    let mut options = OptionMap::new("sampler", map);
+    let changed = sampler_over(&mut options, sampler, Some(&model.engine().tokenizer))?;
+    options.finish()?;
+    Ok(changed)
 }
 
 /// Whether token 0 is read first: the option `bos`, else wherever a World model begins anew.

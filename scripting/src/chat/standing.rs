@@ -1,0 +1,63 @@
+//! What a prompt says of the conversation.
+
+use super::Chat;
+use crate::Session;
+
+/// Where the conversation in the variable `chat` stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The name of the model without folders and endings: `tales`, `rwkv7-g1`.
+    pub model: String,
+    /// The number of the turn in the tree; 0 is the start.
+    pub turn: usize,
+    /// How many tokens have been read on the way there.
+    pub tokens: usize,
+    /// How many tokens the last answer has.
+    pub answer: usize,
+}
+
+/// Characters of a model's name that a prompt has place for.
+const NAME: usize = 16;
+
+impl Session {
+    /// Where the conversation in a variable stands; none where there is no conversation.
+    pub fn standing(&self, variable: &str) -> Option<Standing> {
+        let chat = self.peek(variable)?.0.try_cast::<Chat>()?;
+        let talk = chat.look().ok()?;
+        let answer = talk.turns().last().map_or(0, |turn| turn.tokens().len());
+        let model = short(&chat.model.engine().name);
+        Some(Standing { model, turn: talk.number(), tokens: talk.tokens(), answer })
+    }
+}
+
+/// The part of a model's name that tells it from others.
+fn short(name: &str) -> String {
+    let file = name.rsplit(['/', '\\', ':']).next().unwrap_or(name);
+    let endings = [".pth", ".safetensors", ".gguf", ".bin", ".st"];
+    let stem = endings.iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file);
+    let visible = stem.chars().filter(|c| !c.is_control() && !c.is_whitespace());
+    let cut: String = visible.take(NAME).collect();
+    // A date that is cut in the middle says nothing.
+    match cut.rsplit_once('-') {
+        Some((whole, _)) if stem.chars().count() > NAME => whole.to_string(),
+        _ => cut,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_into_a_prompt() {
+        for (name, expected) in [
+            ("demo:tales", "tales"),
+            ("/models/rwkv7-g1d-0.1b-20260129-ctx8192.pth", "rwkv7-g1d-0.1b"),
+            ("C:\\models\\tiny.safetensors", "tiny"),
+            ("rwkv7 (new)", "rwkv7(new)"),
+            ("averyveryverylongname", "averyveryverylon"),
+        ] {
+            assert_eq!(short(name), expected);
+        }
+    }
+}
