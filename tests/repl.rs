@@ -1,6 +1,6 @@
 //! The program as a person at a terminal and as a pipe meet it.
 
-use crate::terminal::{CTRL_C, CTRL_D, Folder, RWKV, Terminal, pipe};
+use crate::terminal::{CTRL_C, Folder, RWKV, Terminal, pipe};
 use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -67,24 +67,6 @@ fn keys_typed_ahead_wait_for_the_prompt() {
     terminal.wait("333");
     terminal.press("+ 111\r");
     terminal.wait("555");
-    assert_eq!(terminal.leave(), 0);
-}
-
-#[test]
-fn chat_mode_talks_and_ctrl_d_steps_out() {
-    let mut terminal = Terminal::open(&[]);
-    terminal.press("/chat\r");
-    terminal.wait_prompt("chat> ");
-    terminal.press("hello there\r");
-    terminal.wait("chat> hello there");
-    terminal.wait_prompt("chat> ");
-    terminal.press(CTRL_D);
-    terminal.wait_prompt("rwkv> ");
-    terminal.press("111 * 3\r");
-    terminal.wait("333");
-    let history = fs::read_to_string(terminal.home.0.join("history")).unwrap();
-    assert!(history.contains("/chat") && history.contains("111 * 3"), "{history}");
-    assert!(!history.contains("hello there"), "talk is private: {history}");
     assert_eq!(terminal.leave(), 0);
 }
 

@@ -95,7 +95,7 @@ impl Terminal {
         self.wait_until(prompt, fresh);
     }
 
-    fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
+    pub fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
         let start = Instant::now();
         while !holds(&self.text()) {
             assert!(start.elapsed() < PATIENCE, "no {what:?} in:\n{}", self.text());

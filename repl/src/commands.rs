@@ -1,5 +1,6 @@
 //! The commands: sugar for code and a look at the session.
 
+use crate::chatting;
 use crate::input::{Mode, quoted};
 use crate::session::{After, Prompt, loading};
 use std::fs;
@@ -26,8 +27,19 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "chat", aliases: &[], argument: "[MODEL]", about: "Plain lines go to the model, until /code or Ctrl-D.", run: chat },
     Command { name: "code", aliases: &[], argument: "", about: "Back to code: plain lines are Rhai.", run: code },
     Command { name: "undo", aliases: &[], argument: "", about: "Take back the last turn of the chat.", run: |prompt, _| prompt.evaluate("chat.undo(); chat") },
-    Command { name: "regen", aliases: &[], argument: "", about: "Ask the last question again.", run: |prompt, _| prompt.evaluate("chat.regenerate(#{})") },
+    Command { name: "redo", aliases: &[], argument: "", about: "Bring back the turn that /undo took.", run: |prompt, _| prompt.evaluate("chat.redo(); chat") },
+    Command { name: "regen", aliases: &[], argument: "", about: "Ask the last question again; in a talk so does +.", run: chatting::regenerate },
+    Command { name: "continue", aliases: &[], argument: "", about: "Go on with an answer that was cut; so does +++.", run: chatting::more },
+    Command { name: "tree", aliases: &[], argument: "", about: "Show all turns, with the numbers for /jump and /edit.", run: |prompt, _| prompt.evaluate("chat.tree()") },
+    Command { name: "jump", aliases: &[], argument: "N", about: "Go to turn N; 0 is the start.", run: chatting::jump },
+    Command { name: "edit", aliases: &[], argument: "N TEXT", about: "Ask TEXT in place of turn N, which makes a branch.", run: chatting::edit },
+    Command { name: "branch", aliases: &[], argument: "[NAME]", about: "Keep a copy of the chat in a variable.", run: chatting::branch },
+    Command { name: "system", aliases: &[], argument: "[TEXT]", about: "Show or set what is said before the first turn.", run: chatting::system },
+    Command { name: "sampler", aliases: &[], argument: "", about: "Show how the tokens of an answer are chosen.", run: |prompt, _| prompt.evaluate("chat.sampler") },
+    Command { name: "set", aliases: &[], argument: "KEY VALUE", about: "Change the sampler, max_tokens, seed or budget.", run: chatting::set },
     Command { name: "reset", aliases: &[], argument: "", about: "Forget the whole chat.", run: |prompt, _| prompt.evaluate("chat.reset(); chat") },
+    Command { name: "save-chat", aliases: &[], argument: "FILE", about: "Write the chat with all its turns and states.", run: |prompt, file| chatting::save(prompt, &spelled(file)) },
+    Command { name: "load-chat", aliases: &[], argument: "FILE", about: "Go on with a chat that was written so.", run: |prompt, file| chatting::load(prompt, &spelled(file)) },
     Command { name: "vars", aliases: &["who"], argument: "", about: "List the variables of this session.", run: vars },
     Command { name: "run", aliases: &[], argument: "FILE", about: "Run a script inside this session.", run: run_file },
     Command { name: "save", aliases: &[], argument: "FILE", about: "Write the inputs of this session as a script.", run: |prompt, file| save(prompt, file, false) },

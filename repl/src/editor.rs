@@ -1,5 +1,6 @@
 //! Where inputs come from: a person at a terminal, or a pipe.
 
+use crate::chatting::is_talk;
 use crate::helper::Assistant;
 use crate::history::Log;
 use crate::input::{self, Input, Mode};
@@ -34,7 +35,7 @@ pub fn read_terminal(prompt: &mut Prompt) -> i32 {
         let _ = editor.load_history(log.path());
     }
     loop {
-        let after = match editor.readline(sign(prompt.mode.get())) {
+        let after = match editor.readline(&prompt.sign()) {
             Ok(text) => {
                 remember(prompt, &mut editor, &mut log, &text);
                 prompt.take(&text)
@@ -64,13 +65,6 @@ fn config(prompt: &Prompt) -> Config {
         .build()
 }
 
-fn sign(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Code => "rwkv> ",
-        Mode::Chat => "chat> ",
-    }
-}
-
 /// The arrow keys find everything again; the file gets no talk.
 fn remember(
     prompt: &Prompt,
@@ -81,7 +75,13 @@ fn remember(
     let text = text.trim_end();
     // Memory does not fail.
     let _ = editor.add_history_entry(text);
-    if matches!(input::sort(text, prompt.mode.get()), Input::Say(_) | Input::Blank) {
+    let mode = prompt.mode.get();
+    let private = match input::sort(text, mode) {
+        Input::Say(_) | Input::Blank => true,
+        Input::Command(name, _) => is_talk(name, mode),
+        _ => false,
+    };
+    if private {
         return;
     }
     if let Some(warning) = log.as_mut().and_then(|log| log.add(text)) {

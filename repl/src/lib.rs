@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr)] // this crate is the one that prints
 
 mod arguments;
+mod chatting;
 mod commands;
 mod editor;
 mod helper;

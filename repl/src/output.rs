@@ -67,6 +67,14 @@ impl Writer {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// A line to stderr that shall not draw the eye.
+    pub fn aside(&self, text: &str) {
+        match self.err.colour {
+            true => self.note(&format!("\x1b[90m{text}\x1b[0m")),
+            false => self.note(text),
+        }
+    }
+
     /// What went wrong, to stderr.
     pub fn failure(&self, failure: &Failure) {
         self.note(&failure.draw(&self.err.canvas()));

@@ -41,6 +41,8 @@ pub struct Prompt {
     pub typed: Vec<String>,
     /// Whether any input failed.
     pub failed: bool,
+    /// Whether the last text was made beside the talk.
+    pub free: bool,
     /// The model it opened with.
     model: Option<View>,
     tty: Tty,
@@ -62,6 +64,7 @@ impl Prompt {
             settings,
             typed: Vec::new(),
             failed: false,
+            free: false,
             model: None,
             tty,
             work,
@@ -109,6 +112,7 @@ impl Prompt {
             Input::Blank => After::Stay,
             Input::Command(name, argument) => commands::run(self, name, argument),
             Input::Question(topic) => self.explain(topic),
+            Input::Say(words) if self.mode.get() == Mode::Chat => self.talk(words),
             Input::Say(words) => self.evaluate(&format!("chat.say({})", quoted(words))),
             Input::Code(code) => self.evaluate(code),
         }
@@ -118,25 +122,35 @@ impl Prompt {
     pub fn evaluate(&mut self, code: &str) -> After {
         match self.compute(code) {
             Ok(view) => {
-                let session = self.session.borrow();
-                let compiles = |code: &str| session.check("saved", code).is_ok();
-                self.record.add(code, view.is_some(), &compiles);
+                self.keep(code, view.is_some());
                 view.iter().for_each(|view| self.writer.view(view));
                 After::Stay
             }
-            Err(failure) => match failure.kind {
-                FailureKind::Exit(code) => After::Leave(code),
-                kind => {
-                    self.writer.failure(&failure);
-                    self.failed = true;
-                    self.after(kind)
-                }
-            },
+            Err(failure) => self.failed(&failure),
         }
     }
 
+    /// Shows why an input failed, unless it was meant to end the session.
+    pub fn failed(&mut self, failure: &Failure) -> After {
+        match failure.kind {
+            FailureKind::Exit(code) => After::Leave(code),
+            kind => {
+                self.writer.failure(failure);
+                self.failed = true;
+                self.after(kind)
+            }
+        }
+    }
+
+    /// Notes code that ran, for `/save`.
+    pub fn keep(&mut self, code: &str, shown: bool) {
+        let session = self.session.borrow();
+        let compiles = |code: &str| session.check("saved", code).is_ok();
+        self.record.add(code, shown, &compiles);
+    }
+
     /// Runs code with a quiet keyboard and Ctrl-C at work.
-    fn compute(&self, code: &str) -> Result<Option<View>, Failure> {
+    pub fn compute(&self, code: &str) -> Result<Option<View>, Failure> {
         let _busy = self.work.start();
         let _quiet = self.tty.quiet();
         let result = self.session.borrow_mut().eval(code);
@@ -145,7 +159,7 @@ impl Prompt {
     }
 
     /// A person goes on after Ctrl-C; a pipe ends.
-    fn after(&self, kind: FailureKind) -> After {
+    pub fn after(&self, kind: FailureKind) -> After {
         match kind {
             FailureKind::Interrupted if !self.tty.is_there() => After::Leave(130),
             _ => After::Stay,
