@@ -14,6 +14,14 @@ fn talk(code: &str) -> Terminal {
     terminal
 }
 
+/// Leaves the talk, then the program.
+fn leave(mut terminal: Terminal) {
+    terminal.press("/clear\r");
+    terminal.press(CTRL_D);
+    terminal.wait_prompt("rwkv> ");
+    assert_eq!(terminal.leave(), 0);
+}
+
 /// Types a line and waits for the prompt of a turn.
 fn enter(terminal: &mut Terminal, line: &str, turn: usize) {
     terminal.press("/clear\r");
@@ -65,7 +73,7 @@ fn a_talk_is_a_tree() {
     enter(&mut terminal, "/jump 9", 4);
     assert!(terminal.text().contains("there is no turn 9"), "{}", terminal.text());
     enter(&mut terminal, "/reset", 0);
-    assert_eq!(terminal.leave(), 0);
+    leave(terminal);
 }
 
 #[test]
@@ -104,7 +112,7 @@ fn settings_are_shown_and_changed() {
     assert!(terminal.text().contains("[3 tokens, length, "), "{}", terminal.text());
     enter(&mut terminal, "/system Be rude.", 1);
     assert!(terminal.text().contains("chat.jump(0) goes back"), "{}", terminal.text());
-    assert_eq!(terminal.leave(), 0);
+    leave(terminal);
 }
 
 #[test]
@@ -160,6 +168,6 @@ fn a_piped_talk_is_replayed_to_the_letter() {
     let (again, err, code) = pipe(&folder.0, &["run", "talk.rhai"], "");
     assert_eq!(code, 0, "{err}");
     let script = fs::read_to_string(folder.0.join("talk.rhai")).unwrap();
-    assert!(script.contains("print(chat.regenerate(#{ temperature: 0.9 }));"), "{script}");
+    assert!(script.contains("chat.regenerate(#{ temperature: 0.9, stream: true });"), "{script}");
     assert_eq!(again, said, "{script}");
 }

@@ -98,6 +98,13 @@ impl Call {
         format!("{chat}.{method}({})", all.join(", "))
     }
 
+    /// The code for a script, where the text has to be asked to stream as it does here.
+    fn kept(&self) -> String {
+        let options = [&self.options[..], &["stream: true".to_string()]].concat();
+        let arguments = self.arguments.clone();
+        format!("{};", Self { arguments, options, ..*self }.code())
+    }
+
     /// How many of the tokens of the last answer came from this call.
     fn added(&self, before: usize, after: usize) -> usize {
         if self.method == "continue_reply" { after.saturating_sub(before) } else { after }
@@ -150,7 +157,7 @@ impl Prompt {
         let after = self.session.borrow().standing(call.chat);
         let failure = match made {
             Ok(view) => {
-                self.keep(&format!("print({})", call.code()), false);
+                self.keep(&call.kept(), false);
                 self.tell(view.as_ref(), after.as_ref());
                 return After::Stay;
             }
@@ -163,7 +170,7 @@ impl Prompt {
         let tokens = |standing: Option<Standing>| standing.map_or(0, |chat| chat.answer);
         let count = call.added(tokens(before), tokens(after));
         call.options.push(format!("max_tokens: {count}"));
-        self.keep(&format!("print({})", call.code()), false);
+        self.keep(&call.kept(), false);
         self.writer.aside(&format!("[{count} tokens, interrupted; /continue goes on]"));
         self.after(failure.kind)
     }

@@ -305,8 +305,13 @@ impl Session {
         variables.chain(self.functions.keys().cloned()).collect()
     }
 
+    /// The value of a variable; runs nothing, so it is there after Ctrl-C too.
+    pub(crate) fn variable(&self, name: &str) -> Option<Dynamic> {
+        self.scope.get(name).map(|value| value.clone().flatten())
+    }
+
     /// The value of a path of names, properties and indexes, and its type; runs nothing else.
-    pub(crate) fn peek(&self, path: &str) -> Option<(Dynamic, String)> {
+    fn peek(&self, path: &str) -> Option<(Dynamic, String)> {
         let mut scope = self.scope.clone();
         let value = guarded(|| self.engine.eval_expression_with_scope::<Dynamic>(&mut scope, path));
         let value = value.ok()?.ok()?.flatten();

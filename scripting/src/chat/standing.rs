@@ -22,7 +22,7 @@ const NAME: usize = 16;
 impl Session {
     /// Where the conversation in a variable stands; none where there is no conversation.
     pub fn standing(&self, variable: &str) -> Option<Standing> {
-        let chat = self.peek(variable)?.0.try_cast::<Chat>()?;
+        let chat = self.variable(variable)?.try_cast::<Chat>()?;
         let talk = chat.look().ok()?;
         let answer = talk.turns().last().map_or(0, |turn| turn.tokens().len());
         let model = short(&chat.model.engine().name);
@@ -35,11 +35,12 @@ fn short(name: &str) -> String {
     let file = name.rsplit(['/', '\\', ':']).next().unwrap_or(name);
     let endings = [".pth", ".safetensors", ".gguf", ".bin", ".st"];
     let stem = endings.iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file);
-    let visible = stem.chars().filter(|c| !c.is_control() && !c.is_whitespace());
+    let visible = stem.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c));
     let cut: String = visible.take(NAME).collect();
     // A date that is cut in the middle says nothing.
     match cut.rsplit_once('-') {
         Some((whole, _)) if stem.chars().count() > NAME => whole.to_string(),
+        _ if cut.is_empty() => "chat".to_string(),
         _ => cut,
     }
 }
@@ -54,8 +55,10 @@ mod tests {
             ("demo:tales", "tales"),
             ("/models/rwkv7-g1d-0.1b-20260129-ctx8192.pth", "rwkv7-g1d-0.1b"),
             ("C:\\models\\tiny.safetensors", "tiny"),
-            ("rwkv7 (new)", "rwkv7(new)"),
+            ("rwkv7 (new)", "rwkv7new"),
             ("averyveryverylongname", "averyveryverylon"),
+            ("\u{1b}[2J.pth", "2J"),
+            ("模型.pth", "chat"),
         ] {
             assert_eq!(short(name), expected);
         }

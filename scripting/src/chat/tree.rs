@@ -215,7 +215,7 @@ mod tests {
             "● 0  start",
             "├─○ 1  Name a river. → The Rhine.",
             "│ ├─○ 2  And a lake? → Lake of Constance",
-            "│ ○ 4  A long one? → The Volga is the longest ...",
+            "│ ○ 4  A long one? → The Volga is the longest r...",
             "▶ 3  Name a mountain. → A…",
             "○ 5  More → B",
         ];

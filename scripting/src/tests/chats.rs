@@ -231,7 +231,7 @@ fn settings_are_shown_and_changed() {
             "c.system == \"Be kind.\" && c.seed == () && c.budget == 1073741824",
             "c.max_tokens = 3; c.seed = 9; c.say(\"a\").seed == 9 && c.max_tokens == 3",
             "c.undo(); c.system = \"\"; c.prompt(\"Hi\") == \"User: Hi\\n\\nAssistant:\"",
-            "c.budget = 0; c.say(\"a\"); c.say(\"b\"); c.bytes == 2 * c.state.bytes",
+            "c.budget = 0; c.say(\"a\"); c.say(\"b\"); c.bytes < 4 * c.state.bytes",
             "c.turns[0].state == () && c.turns[1].state == c.state",
         ],
     );
