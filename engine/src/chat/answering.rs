@@ -18,7 +18,8 @@ impl Chat {
     /// answer that was followed by others stays as it is, and the longer one stands beside it.
     ///
     /// # Errors
-    /// When there is no answer, or one that came to its end, and as [`Chat::say`].
+    /// When there is no answer, one that came to its end, or one whose memory was changed since,
+    /// and as [`Chat::say`].
     pub fn continue_reply(
         &mut self,
         model: &Model,
@@ -31,6 +32,12 @@ impl Chat {
             turn.finish.is_cut(),
             "the last answer came to its end ({}); regenerate gives another one.",
             turn.finish.name()
+        );
+        ensure!(
+            self.tree.edited.is_none(),
+            "the state was changed after the answer, which cannot go on from there; say something, \
+             or go back to the answer as it was with jump({}).",
+            self.number()
         );
         let before = self.tree.before(model, &turn.asked, interrupt)?;
         let end = match &turn.end {

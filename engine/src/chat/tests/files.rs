@@ -88,6 +88,31 @@ fn what_continues_from_a_loaded_chat_is_what_continues_from_the_original() {
 }
 
 #[test]
+fn the_memories_of_every_version_come_back() {
+    let place = Place::new("versions.safetensors");
+    for version in crate::rwkv::Version::ALL {
+        let name = format!("toy:{}", version.name());
+        let model = Model::load(&name, &Loading::default(), &toy("world").0.place).unwrap();
+        let options = Options { max_tokens: 4, end: vec![], ..Options::default() };
+        let mut chat = Chat::new(model.state(), Template::default(), options).unwrap();
+        for text in ["one", "two", "three"] {
+            say(&model, &mut chat, text);
+        }
+        chat.set_state(chat.state().scaled(0.5));
+        chat.save(&place.0, &model, true).unwrap();
+        let mut loaded = Chat::load(&place.0, &model, &GO).unwrap();
+        same(&chat, &loaded);
+        loaded.set_budget(0);
+        for number in [1, 3, 2] {
+            for chat in [&mut chat, &mut loaded] {
+                chat.jump(&model, number, &GO).unwrap();
+            }
+            assert!(chat.state().equals(loaded.state()), "{name}: turn {number} read again");
+        }
+    }
+}
+
+#[test]
 fn without_memories_the_file_is_small() {
     let (model, mut chat) = toy("world");
     for text in ["one", "two", "three"] {

@@ -162,6 +162,8 @@ fn an_edited_memory_belongs_to_the_turns_said_from_it() {
     say(&model, &mut chat, "a");
     let (plain, edited) = (chat.state().clone(), chat.state().scaled(0.5));
     chat.set_state(edited.clone());
+    let changed = chat.continue_reply(&model, None, &GO, |_| Ok(true)).unwrap_err().to_string();
+    assert!(changed.contains("go back to the answer as it was with jump(1)"), "{changed}");
     let after_edit = after(&model, &mut chat, "b");
     assert!(chat.before(chat.turns()[1]).unwrap().equals(&edited));
     chat.regenerate(&model, &GO, |_| Ok(true)).unwrap();
