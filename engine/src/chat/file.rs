@@ -19,7 +19,7 @@ use super::turn::Turn;
 use super::written::{Kept, Settings, Written};
 use crate::checkpoint::{self, Checkpoint, Dtype, Entry};
 use crate::model::{Interrupted, Model};
-use crate::state::{LayerState, State};
+use crate::state::{LayerState, Past, State};
 use crate::tensor::Array;
 
 /// The first words of a chat file's header.
@@ -103,6 +103,7 @@ impl Chat {
             turns: turns.clone(),
             start: (!start.equals(&model.state())).then(|| shelf.put(start)),
             edited: edited.as_ref().map(|state| shelf.put(state)),
+            pasts: shelf.0.iter().map(|state| (state.past.tokens, state.past.edits())).collect(),
         }
     }
 
@@ -202,7 +203,13 @@ fn states(file: &Checkpoint, written: &Written, model: &Model) -> Result<Vec<Rc<
     });
     let numbers = of_turns.chain([&written.start, &written.edited]).flatten();
     let count = numbers.max().map_or(0, |most| most.saturating_add(1));
-    (0..count).map(|number| Ok(Rc::new(read(file, number, model)?))).collect()
+    let state = |number: usize| {
+        let mut state = read(file, number, model)?;
+        let (tokens, edits) = written.pasts.get(number).context("a memory has no past")?;
+        state.past = Past::told(*tokens, edits.iter().map(|edit| printable(edit)).collect());
+        Ok(Rc::new(state))
+    };
+    (0..count).map(state).collect()
 }
 
 fn read(file: &Checkpoint, number: usize, model: &Model) -> Result<State> {

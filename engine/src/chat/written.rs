@@ -28,6 +28,8 @@ pub(super) struct Written {
     /// What was remembered at the start, where that is not nothing.
     pub(super) start: Option<usize>,
     pub(super) edited: Option<usize>,
+    /// What each memory has been through: tokens read, and edits in words.
+    pub(super) pasts: Vec<(u64, Vec<String>)>,
 }
 
 /// The numbers of the memories that are kept for a turn.

@@ -56,6 +56,8 @@ fn same(a: &Chat, b: &Chat) {
     assert_eq!(shape(a), shape(b));
     assert_eq!(a.options.sampler, b.options.sampler);
     assert!(a.state().equals(b.state()));
+    let past = |chat: &Chat| (chat.state().past.tokens, chat.state().past.edits());
+    assert_eq!(past(a), past(b));
 }
 
 #[test]
