@@ -92,8 +92,8 @@ fn what_continues_from_a_loaded_chat_is_what_continues_from_the_original() {
 #[test]
 fn the_memories_of_every_version_come_back() {
     let place = Place::new("versions.safetensors");
-    for version in crate::rwkv::Version::ALL {
-        let name = format!("toy:{}", version.name());
+    for version in ["4", "5.0", "5.1", "5.2", "6", "7"] {
+        let name = format!("toy:rwkv{version}");
         let model = Model::load(&name, &Loading::default(), &toy("world").0.place).unwrap();
         let options = Options { max_tokens: 4, end: vec![], ..Options::default() };
         let mut chat = Chat::new(model.state(), Template::default(), options).unwrap();
