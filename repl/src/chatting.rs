@@ -5,7 +5,7 @@
 
 use crate::input::{Mode, quoted};
 use crate::session::{After, Prompt};
-use rwkv_scripting::{FailureKind, Standing, View};
+use rwkv_scripting::{FailureKind, Standing};
 
 /// A text beside the talk: what it is called, and the options of the chat that makes it.
 struct Free {
@@ -156,9 +156,9 @@ impl Prompt {
         let made = self.compute(&call.code());
         let after = self.session.borrow().standing(call.chat);
         let failure = match made {
-            Ok(view) => {
+            Ok(_) => {
                 self.keep(&call.kept(), false);
-                self.tell(view.as_ref(), after.as_ref());
+                after.iter().for_each(|chat| self.writer.aside(&took(chat)));
                 return After::Stay;
             }
             Err(failure) => failure,
@@ -174,14 +174,12 @@ impl Prompt {
         self.writer.aside(&format!("[{count} tokens, interrupted; /continue goes on]"));
         self.after(failure.kind)
     }
+}
 
-    /// What an answer took, and how long the talk is by now.
-    fn tell(&self, made: Option<&View>, chat: Option<&Standing>) {
-        let canvas = self.writer.screen().canvas();
-        let made = made.map_or(String::new(), |view| view.draw(&canvas));
-        let tokens = chat.map_or(0, |chat| chat.tokens);
-        self.writer.aside(&format!("{made} {tokens} read so far"));
-    }
+/// What the last answer took, and how long the talk is by now.
+fn took(chat: &Standing) -> String {
+    let Standing { answer, finish, speed, tokens, .. } = chat;
+    format!("[{answer} tokens, {finish}, {speed:.0} tokens/s, {tokens} read so far]")
 }
 
 /// `/regen`

@@ -104,6 +104,11 @@ impl Turn {
         self.seed
     }
 
+    /// Tokens per second of the answer, without the question.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.reading.tokens.len() as f64 / self.time.as_secs_f64()
+    }
+
     /// The answer as it was generated, ready to go on.
     pub(super) fn generation(&self, end: &End) -> Generation {
         Generation {

@@ -4,7 +4,7 @@ use super::Chat;
 use crate::Session;
 
 /// Where the conversation in the variable `chat` stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     /// The name of the model without folders and endings: `tales`, `rwkv7-g1`.
     pub model: String,
@@ -14,6 +14,10 @@ pub struct Standing {
     pub tokens: usize,
     /// How many tokens the last answer has.
     pub answer: usize,
+    /// Why it ended; empty where there is none.
+    pub finish: &'static str,
+    /// Its tokens per second.
+    pub speed: f64,
 }
 
 /// Characters of a model's name that a prompt has place for.
@@ -24,9 +28,15 @@ impl Session {
     pub fn standing(&self, variable: &str) -> Option<Standing> {
         let chat = self.variable(variable)?.try_cast::<Chat>()?;
         let talk = chat.look().ok()?;
-        let answer = talk.turns().last().map_or(0, |turn| turn.tokens().len());
-        let model = short(&chat.model.engine().name);
-        Some(Standing { model, turn: talk.number(), tokens: talk.tokens(), answer })
+        let last = talk.turns().pop();
+        Some(Standing {
+            model: short(&chat.model.engine().name),
+            turn: talk.number(),
+            tokens: talk.tokens(),
+            answer: last.map_or(0, |turn| turn.tokens().len()),
+            finish: last.map_or("", |turn| turn.finish.name()),
+            speed: last.map_or(0.0, |turn| turn.tokens_per_second()),
+        })
     }
 }
 

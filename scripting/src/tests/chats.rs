@@ -253,6 +253,7 @@ fn a_prompt_is_told_where_the_chat_stands() {
     desk.line("let c = m.new_chat(#{ max_tokens: 2 }); c.say(\"a\");");
     let standing = desk.session.standing("c").unwrap();
     assert_eq!((standing.model.as_str(), standing.turn, standing.answer), ("rwkv7", 1, 2));
+    assert!(standing.finish == "length" && standing.speed > 0.0);
     assert_eq!(standing.tokens.to_string(), desk.line("c.tokens_read"));
     assert!(desk.session.standing("m").is_none() && desk.session.standing("none").is_none());
 }
