@@ -172,7 +172,7 @@ impl Prompt {
         let width = self.writer.screen().canvas().width;
         let text = match topic {
             "" => manual::overview(&session, width),
-            topic => session.help(topic),
+            topic => session.help(topic, width),
         };
         self.writer.line(text.trim_end());
         After::Stay

@@ -57,7 +57,7 @@ fn explained(session: &Session, topic: Option<&str>, width: usize) -> String {
     tasks.build();
     match tasks.find_subcommand_mut(topic) {
         Some(task) => task.render_long_help().to_string(),
-        None => session.help(topic),
+        None => session.help(topic, width),
     }
 }
 

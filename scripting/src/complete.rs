@@ -1,6 +1,12 @@
-//! Completion: names, members of a value, functions of a module, option keys, files.
+//! Completion: names, members of a value, functions of a module, option keys, files, models.
 
-use crate::help::{Kind, Registry};
+mod cursor;
+mod strings;
+
+pub use strings::models;
+
+use crate::help::{Entry, Kind, Registry};
+use cursor::{Bracket, Cursor, path_start, word_start};
 use rhai::Dynamic;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,8 +33,12 @@ impl Completer<'_> {
     /// Start of the word that ends at `position`, and what it could become.
     pub fn complete(&self, text: &str, position: usize) -> (usize, Vec<String>) {
         let before = text.get(..position).unwrap_or(text);
-        if let Some(quote) = open_quote(before) {
-            return self.files(before, quote + 1);
+        let cursor = Cursor::new(before);
+        if let Some(quote) = cursor.quote {
+            return self.inside_string(&cursor, quote + 1);
+        }
+        if cursor.in_words {
+            return (before.len(), Vec::new());
         }
         let start = word_start(before);
         let (left, word) = before.split_at(start);
@@ -36,23 +46,36 @@ impl Completer<'_> {
             let module = &path[word_start(path)..];
             self.registry.of_module(module).map(|entry| call(&entry.name)).collect()
         } else if let Some(path) = left.strip_suffix('.').filter(|path| !path.ends_with('.')) {
-            self.members(&path[path_start(path)..])
-        } else if let Some(keys) = self.option_keys(left) {
-            keys
+            self.members(path)
         } else {
-            self.globals()
+            self.keys(&cursor, left).unwrap_or_else(|| self.globals())
         };
         (start, found.into_iter().filter(|name| name.starts_with(word) && name != word).collect())
     }
 
-    fn members(&self, path: &str) -> BTreeSet<String> {
-        let Some((value, of)) = (self.value_of)(path) else {
-            return self.registry.members(None).map(member).collect();
-        };
-        let keys =
-            value.read_lock::<rhai::Map>().map(|map| map.keys().map(ToString::to_string).collect());
-        let keys: Vec<String> = keys.unwrap_or_default();
-        self.registry.members(Some(&of)).map(member).chain(keys).collect()
+    /// Methods and properties of what stands before the dot.
+    fn members(&self, left: &str) -> BTreeSet<String> {
+        let path = &left[path_start(left)..];
+        if let Some((value, of)) = (self.value_of)(path) {
+            let map = value.read_lock::<rhai::Map>();
+            let keys = map.map(|map| map.keys().map(ToString::to_string).collect::<Vec<_>>());
+            let members = self.registry.members(Some(&of)).map(member);
+            return members.chain(keys.unwrap_or_default()).collect();
+        }
+        self.registry.members(self.made_type(left).as_deref()).map(member).collect()
+    }
+
+    /// The type of a literal, or of what the call at the end returns if all of its name agree.
+    fn made_type(&self, left: &str) -> Option<String> {
+        if left.ends_with(['"', '`']) {
+            return Some("String".into());
+        }
+        let open = Cursor::new(left.strip_suffix(')')?).called()?;
+        let name = &left[word_start(&left[..open])..open];
+        let returns = self.registry.named(name).map(|entry| entry.returns.as_str());
+        let returns: BTreeSet<&str> = returns.collect();
+        let one = returns.len() == 1;
+        returns.first().filter(|of| one && !of.is_empty() && **of != "Value").map(|&of| of.into())
     }
 
     fn globals(&self) -> BTreeSet<String> {
@@ -62,90 +85,45 @@ impl Completer<'_> {
         functions.chain(modules).chain(keywords).chain(self.names.clone()).collect()
     }
 
-    /// Keys of the option map that the cursor is in.
-    fn option_keys(&self, left: &str) -> Option<BTreeSet<String>> {
-        let map = left.rfind("#{")?;
-        let inside = &left[map + 2..];
-        let at_key = inside.trim_end().is_empty() || inside.trim_end().ends_with(',');
-        if inside.contains('}') || !at_key {
+    /// Keys of the option map that the cursor is in, at a place where a key may stand.
+    fn keys(&self, cursor: &Cursor, left: &str) -> Option<BTreeSet<String>> {
+        let (map, outer) = cursor.brackets.split_last()?;
+        if map.kind != '#' || !left[map.since..].trim().is_empty() {
             return None;
         }
-        let open = enclosing_call(&left[..map])?;
-        let name = &left[word_start(&left[..open])..open];
-        let keys: BTreeSet<String> = self
-            .registry
-            .named(name)
-            .flat_map(|entry| {
-                entry.option_keys().into_iter().map(|key| format!("{key}: ")).collect::<Vec<_>>()
-            })
-            .collect();
+        let used = |key: &str| {
+            let inside = &cursor.before[map.at..];
+            inside.contains(&format!("{key}:"))
+        };
+        let keys = self.options(cursor, outer).into_iter().map(|(key, _)| key);
+        let keys: BTreeSet<String> =
+            keys.filter(|key| !used(key)).map(|key| format!("{key}: ")).collect();
         (!keys.is_empty()).then_some(keys)
     }
 
-    fn files(&self, before: &str, start: usize) -> (usize, Vec<String>) {
-        let typed = &before[start..];
-        let cut = typed.rfind('/').map_or(0, |slash| slash + 1);
-        let (folder, stem) = typed.split_at(cut);
-        let entries = std::fs::read_dir(self.folder.join(folder)).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                Some(if folder { name + "/" } else { name })
-            })
-            .filter(|name| {
-                name.starts_with(stem) && (!name.starts_with('.') || stem.starts_with('.'))
-            })
-            .collect();
-        names.sort();
-        (start + cut, names)
+    /// The options of the map that stands inside these brackets, and what is said about each.
+    fn options(&self, cursor: &Cursor, outer: &[Bracket]) -> Vec<(String, String)> {
+        let Some((open, further)) = outer.split_last() else { return Vec::new() };
+        if open.kind == '(' {
+            return self.options_of(cursor.name_before(open));
+        }
+        let Some(key) = cursor.key(open) else { return Vec::new() };
+        // A map in a map: its keys are those of the functions that the manual names for this key.
+        let told = self.options(cursor, further).into_iter().find(|(name, _)| name == key);
+        let about = told.map(|(_, about)| about).unwrap_or_default();
+        strings::quoted(&about).into_iter().flat_map(|name| self.options_of(name)).collect()
+    }
+
+    fn options_of(&self, name: &str) -> Vec<(String, String)> {
+        let entries = self.registry.named(name).flat_map(Entry::options);
+        entries.map(|(key, about)| (key.to_string(), about)).collect()
     }
 }
 
-fn member(entry: &crate::help::Entry) -> String {
+fn member(entry: &Entry) -> String {
     if entry.kind == Kind::Method { call(&entry.name) } else { entry.name.clone() }
 }
 
 fn call(name: &str) -> String {
     format!("{name}(")
-}
-
-/// Where the word at the end of `text` begins.
-fn word_start(text: &str) -> usize {
-    text.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len()
-}
-
-/// Where the path of names, properties and whole-number indexes at the end of `text` begins.
-fn path_start(text: &str) -> usize {
-    text.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "_.[]-".contains(c)).len()
-}
-
-/// The bracket of the call that the end of `text` is an argument of.
-fn enclosing_call(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    for (at, letter) in text.char_indices().rev() {
-        match letter {
-            ')' | ']' | '}' => depth += 1,
-            '(' | '[' | '{' if depth > 0 => depth -= 1,
-            '(' => return Some(at),
-            '[' | '{' => return None,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Where the quoted string begins that is still open at the end of the line.
-fn open_quote(before: &str) -> Option<usize> {
-    let line = before.rfind('\n').map_or(0, |at| at + 1);
-    let mut open = None;
-    let mut escaped = false;
-    for (at, letter) in before[line..].char_indices() {
-        match letter {
-            '"' if !escaped => open = if open.is_some() { None } else { Some(line + at) },
-            _ => {}
-        }
-        escaped = letter == '\\' && !escaped;
-    }
-    open
 }

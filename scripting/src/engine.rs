@@ -3,7 +3,8 @@
 use crate::host::{Fallible, Host};
 use crate::imports::Imports;
 use crate::{
-    Output, chat, checkpoints, data, facts, files, generate, ieee, layer, lists, measure, model,
+    Output, chat, checkpoints, data, facts, files, generate, ieee, json, layer, lists, measure,
+    model,
 };
 use crate::{
     numbers, output, plot, reading, recording, report, search, segment, state, system, tensor,
@@ -76,6 +77,7 @@ fn register(engine: &mut Engine) {
         .register_global_module(lists::module().into())
         .register_global_module(files::module().into())
         .register_global_module(system::module().into())
+        .register_global_module(json::module().into())
         .register_global_module(model::module().into())
         .register_global_module(checkpoints::module().into())
         .register_global_module(facts::module().into())

@@ -1,12 +1,15 @@
 //! Failures of a script, and how they are drawn.
 
+mod window;
+
 use crate::Canvas;
+use crate::help::hung;
 use codespan_reporting::diagnostic::{Diagnostic, Label};
-use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{self, Chars, Config, StylesWriter, termcolor};
 use rhai::Position;
 use std::ops::Range;
 use std::rc::Rc;
+use window::Windows;
 
 /// Why a line or a script ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,30 +78,43 @@ impl Failure {
         Self { kind, message: message.into(), place: None, calls: Vec::new(), hint: None }
     }
 
-    /// Message, place, source line with carets, call stack, one hint.
+    /// Message, place, source line with carets, call stack, one hint; long lines are broken, and of
+    /// a long source line the part around the token is shown.
     pub fn draw(&self, canvas: &Canvas) -> String {
-        let mut files = SimpleFiles::new();
-        let mut diagnostic = match self.kind {
+        let kind = match self.kind {
             FailureKind::Interrupted => Diagnostic::note(),
             FailureKind::Internal => Diagnostic::bug(),
             _ => Diagnostic::error(),
         };
-        diagnostic = diagnostic.with_message(&self.message);
-        if let Some(place) = &self.place {
-            let file = files.add(place.name.clone(), place.text.to_string());
-            diagnostic = diagnostic.with_label(Label::primary(file, place.range.clone()));
+        let number = self.place.as_ref().map_or(0, |place| place.line.to_string().len());
+        // `internal error: ` and the border with `= ` stand before the words.
+        let (message, notes) =
+            (canvas.width.saturating_sub(7), canvas.width.saturating_sub(number + 5));
+        let mut diagnostic = kind.with_message(flowing(&self.message, message, canvas));
+        let place = self.place.as_deref();
+        let windows = Windows::new(place, canvas, canvas.width.saturating_sub(number + 3));
+        if let Some(range) = windows.range() {
+            diagnostic = diagnostic.with_label(Label::primary((), range));
         }
         let calls = self.calls.iter().map(|(called, from)| match from {
             Some(place) => format!("in {called}, called from {}", place.address()),
             None => format!("in {called}"),
         });
-        let notes: Vec<String> = calls.chain(self.hint.clone()).collect();
+        let notes: Vec<String> =
+            calls.chain(self.hint.clone()).map(|note| flowing(&note, notes, canvas)).collect();
         let chars = if canvas.unicode { Chars::box_drawing() } else { Chars::ascii() };
         let config = Config { chars, ..Config::default() };
         let mut buffer = Buffer::new(canvas.colour);
-        buffer.emit(&config, &files, &diagnostic.with_notes(notes));
-        buffer.text().trim_end().to_string()
+        buffer.emit(&config, &windows, &diagnostic.with_notes(notes));
+        let text = buffer.text();
+        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
+        lines.join("\n")
     }
+}
+
+/// Words in lines of the screen; in pipes and for screen readers a sentence stays one line.
+fn flowing(text: &str, width: usize, canvas: &Canvas) -> String {
+    if canvas.plain { text.into() } else { hung(text, width, "", "") }
 }
 
 /// Where a drawing is collected, with or without escape codes.
@@ -112,12 +128,7 @@ impl Buffer {
         Self { colour, bytes: Vec::new() }
     }
 
-    fn emit(
-        &mut self,
-        config: &Config,
-        files: &SimpleFiles<String, String>,
-        what: &Diagnostic<usize>,
-    ) {
+    fn emit(&mut self, config: &Config, files: &Windows, what: &Diagnostic<()>) {
         let drawn = if self.colour {
             let styles = term::Styles::default();
             let ansi = termcolor::Ansi::new(&mut self.bytes);

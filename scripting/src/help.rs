@@ -1,9 +1,13 @@
 //! The manual: one registry, made from what the engine knows, for help, completion and editors.
 
-use crate::suggest::nearest;
+mod pages;
+mod reference;
+mod wrapping;
+
+pub use wrapping::{hung, wrapped};
+
 use rhai::{Engine, FuncInfo};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 /// How a function is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,7 +120,6 @@ impl Entry {
     }
 
     /// The code between the fences of the doc.
-    #[cfg(test)]
     pub fn examples(&self) -> Vec<String> {
         self.doc
             .split("```")
@@ -126,10 +129,24 @@ impl Entry {
             .collect()
     }
 
-    /// Keys of the option map, from the doc's list ``- `key` …``.
-    pub fn option_keys(&self) -> Vec<&str> {
-        let lines = self.doc.lines().filter_map(|line| line.trim().strip_prefix("- `"));
-        lines.filter_map(|line| line.split('`').next()).collect()
+    /// Keys of the option map and what is said about each, from the doc's list ``- `key` …``.
+    pub fn options(&self) -> Vec<(&str, String)> {
+        let mut options: Vec<(&str, String)> = Vec::new();
+        let mut open = false;
+        for line in self.doc.lines() {
+            let item = line.strip_prefix("- `").and_then(|rest| rest.split_once('`'));
+            open = item.is_some() || open && line.starts_with("  ");
+            match item {
+                Some((key, about)) => options.push((key, about.trim().to_string())),
+                None if open => {
+                    if let Some((_, about)) = options.last_mut() {
+                        *about += &format!(" {}", line.trim());
+                    }
+                }
+                None => {}
+            }
+        }
+        options
     }
 }
 
@@ -196,61 +213,6 @@ impl Registry {
         }
         topics.into_iter().collect()
     }
-
-    /// The manual entry of a function, a type or a module; a suggestion if there is none.
-    pub fn help(&self, topic: &str) -> String {
-        let topic = topic.trim().trim_end_matches("()");
-        let found: Vec<&Entry> = self.named(topic).collect();
-        if !found.is_empty() {
-            return page(&found);
-        }
-        let is_type = self.entries.iter().any(|entry| entry.receiver.as_deref() == Some(topic));
-        let members = self.members(Some(topic)).filter(|_| is_type).chain(self.of_module(topic));
-        let members: Vec<&Entry> = members.collect();
-        if !members.is_empty() {
-            return overview(topic, &members);
-        }
-        let titles: Vec<String> = self.entries.iter().map(Entry::title).collect();
-        let names = self.entries.iter().map(|entry| entry.name.as_str());
-        let known = names.chain(titles.iter().map(String::as_str));
-        let hint =
-            nearest(topic, known).map_or(String::new(), |near| format!(" Did you mean `{near}`?"));
-        format!("There is no help on `{topic}`.{hint} /help lists the topics.")
-    }
-
-    /// The definitions file that editors read.
-    pub fn definitions(&self) -> String {
-        let mut text = String::from("module static;\n");
-        let (mut seen, mut module) = (BTreeSet::new(), "");
-        let mut entries: Vec<&Entry> =
-            self.entries.iter().filter(|entry| !entry.standard).collect();
-        entries.sort_by_key(|entry| &entry.module);
-        for entry in entries.into_iter().filter(|e| matches!(e.kind, Kind::Function | Kind::Method))
-        {
-            if entry.module != module {
-                module = &entry.module;
-                let _ = write!(text, "\n// module {module}\n");
-            }
-            let line = definition(entry);
-            if seen.insert(format!("{module}{line}")) {
-                let doc = entry
-                    .doc
-                    .lines()
-                    .map(|line| format!("/// {line}").trim_end().to_string() + "\n");
-                let _ = write!(text, "\n{}{line}\n", doc.collect::<String>());
-            }
-        }
-        text
-    }
-}
-
-/// One `fn` line of the definitions file.
-fn definition(entry: &Entry) -> String {
-    let this = entry.receiver.iter().map(|of| format!("this: {of}"));
-    let others = entry.arguments.iter().map(|(name, of)| format!("{name}: {of}"));
-    let arguments = this.chain(others).collect::<Vec<_>>().join(", ");
-    let returns = if entry.returns.is_empty() { "()" } else { &entry.returns };
-    format!("fn {}({arguments}) -> {returns};", entry.name)
 }
 
 /// What tells two functions of the engine apart.
@@ -263,50 +225,6 @@ fn fits(receiver: &str, of: &str) -> bool {
     receiver == of
         || receiver == "Number" && matches!(of, "Integer" | "Float")
         || receiver == "Value"
-}
-
-/// All overloads of a name, one below the other; a doc that several share appears once.
-fn page(found: &[&Entry]) -> String {
-    let mut text = String::new();
-    for (index, entry) in found.iter().enumerate() {
-        let _ = writeln!(text, "{}", entry.signature());
-        let repeated =
-            found.get(index + 1).is_some_and(|next| next.doc.is_empty() || next.doc == entry.doc);
-        if !repeated {
-            let docs = found[..=index].iter().rev().find(|entry| !entry.doc.is_empty());
-            let _ = writeln!(text, "\n{}", plain(docs.map_or("", |entry| &entry.doc)));
-        }
-    }
-    text.trim_end().to_string()
-}
-
-/// A type or a module: the call and one sentence for each member.
-fn overview(topic: &str, members: &[&Entry]) -> String {
-    let mut lines = BTreeMap::new();
-    for entry in members {
-        let line: &mut String = lines.entry((entry.kind, entry.name.clone())).or_default();
-        if line.is_empty() {
-            let call = entry.signature().replacen(&format!("{topic}."), ".", 1);
-            *line = format!("  {call}\n      {}", entry.sentence()).trim_end().to_string();
-        }
-    }
-    format!("{topic}\n{}", lines.into_values().collect::<Vec<_>>().join("\n"))
-}
-
-/// Markdown to text: the example between fences is indented instead.
-fn plain(doc: &str) -> String {
-    let mut inside = false;
-    let mut text = String::new();
-    for line in doc.trim().lines() {
-        if line.trim_start().starts_with("```") {
-            inside = !inside;
-        } else if inside {
-            let _ = writeln!(text, "    {line}");
-        } else {
-            let _ = writeln!(text, "{line}");
-        }
-    }
-    text
 }
 
 /// Name and type of a parameter as the engine writes it.

@@ -33,6 +33,10 @@ pub struct Host {
     pub sources: RefCell<BTreeMap<String, Rc<str>>>,
     /// What a script wants to end with.
     pub exit_code: Cell<i32>,
+    /// Whether everything that is printed or shown is JSON, a line each.
+    pub json: Cell<bool>,
+    /// Files that `import` read, and what was in them.
+    pub imported: RefCell<BTreeMap<PathBuf, String>>,
     seed: Cell<u64>,
     out: Rc<dyn Fn(Output)>,
 }
@@ -49,6 +53,8 @@ impl Host {
             partial: RefCell::default(),
             sources: RefCell::default(),
             exit_code: Cell::new(0),
+            json: Cell::new(false),
+            imported: RefCell::default(),
             seed: Cell::new(seed),
             out,
         }
@@ -63,6 +69,7 @@ impl Host {
     /// Sends something out; text without control characters, which could command the terminal.
     pub fn say(&self, output: Output) {
         match output {
+            Output::Print(text) if self.json.get() => (self.out)(Output::Print(&line(text))),
             Output::Print(text) => (self.out)(Output::Print(&harmless(text))),
             Output::Stream(text) => (self.out)(Output::Stream(&harmless(text))),
             Output::Note(text) => (self.out)(Output::Note(&harmless(text))),
@@ -129,6 +136,12 @@ impl Host {
             "cannot write {path}: only below the working folder and the temporary folder"
         )))
     }
+}
+
+/// A printed text as one line of JSON; a list or a map in JSON stays what it is.
+fn line(text: &str) -> String {
+    let ready = text.starts_with(['{', '[']).then(|| serde_json::from_str(text).ok()).flatten();
+    ready.unwrap_or_else(|| serde_json::Value::from(text)).to_string()
 }
 
 /// The text without control characters other than line breaks and tabs: a model can say anything.

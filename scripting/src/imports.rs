@@ -40,6 +40,7 @@ impl Imports {
         let text = std::fs::read_to_string(&file)
             .map_err(|error| fail(format!("cannot import \"{path}\": {error}")))?;
         self.host.sources.borrow_mut().insert(path.into(), text.as_str().into());
+        self.host.imported.borrow_mut().insert(file.clone(), text.clone());
         let mut ast = engine
             .compile(&text)
             .map_err(|error| EvalAltResult::ErrorParsing(*error.0, error.1))?;

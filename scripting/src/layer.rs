@@ -146,7 +146,7 @@ mod functions {
         super::Layer::reset(this)
     }
 
-    /// Multiplies what the layer remembers, all but the `pp` of RWKV-4.
+    /// Multiplies what the layer remembers by `factor`, all but the `pp` of RWKV-4.
     ///
     /// ```
     /// let s = load_model("toy:rwkv4").forward_gpt("Hi").state;

@@ -133,7 +133,7 @@ mod functions {
     /// A language model with its tokenizer.
     pub type Model = super::Model;
 
-    /// A new model with the official starting values, to be trained.
+    /// A new model of a version, `rwkv4` to `rwkv7`, with the official starting values, to be trained.
     ///
     /// - `n_layer` blocks, 2
     /// - `n_embd` channels, 64

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_manual_names_every_setting() {
-        let page = crate::tests::Desk::new().session.help("generate");
+        let page = crate::tests::Desk::new().session.help("generate", 80);
         let missing = SETTINGS.iter().filter(|one| !page.contains(&format!("`{}`", one.name)));
         assert_eq!(missing.map(|one| one.name).collect::<Vec<_>>(), [""; 0], "{page}");
     }

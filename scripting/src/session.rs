@@ -1,19 +1,21 @@
 //! One session: the engine, its variables, and what earlier lines left behind.
 
-use crate::complete::Completer;
+mod asking;
+mod reloading;
+
+use crate::defined::Definitions;
 use crate::diagnose::Diagnosis;
-use crate::editing::{self, Colour};
+use crate::editing;
 use crate::help::Registry;
 use crate::host::{Fallible, Host};
 use crate::panics::guarded;
-use crate::show::{type_of, view_of};
+use crate::show::shown;
 use crate::{Failure, FailureKind, View};
 use rhai::{
     AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expr, Expression, GlobalRuntimeState,
 };
 use rhai::{Position, Scope, StmtBlock, Token};
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -55,8 +57,9 @@ pub struct Session {
     registry: Registry,
     scope: Scope<'static>,
     global: GlobalRuntimeState,
-    /// Signature and doc of the functions that scripts defined.
-    functions: BTreeMap<String, (String, String)>,
+    functions: Definitions,
+    /// The `import` statements that succeeded, each once.
+    imports: Vec<String>,
     shared: usize,
     lines: usize,
 }
@@ -68,8 +71,8 @@ impl Session {
         let engine = crate::engine::build(&host);
         let registry = Registry::new(&engine);
         let global = engine.new_global_runtime_state();
-        let (scope, functions) = (Scope::new(), BTreeMap::new());
-        Self { engine, host, registry, scope, global, functions, shared: 0, lines: 0 }
+        let (scope, functions, imports) = (Scope::new(), Definitions::default(), Vec::new());
+        Self { engine, host, registry, scope, global, functions, imports, shared: 0, lines: 0 }
     }
 
     /// The flag that stops a running line; set it from a signal handler.
@@ -83,8 +86,15 @@ impl Session {
     /// When the line fails, is interrupted or leaves with `exit`; its earlier statements count.
     pub fn eval(&mut self, code: &str) -> Result<Option<View>, Failure> {
         self.lines += 1;
-        let name = format!("line {}", self.lines);
-        let value = self.execute(&name, code);
+        self.eval_as(&format!("line {}", self.lines), code)
+    }
+
+    /// Runs one input that failures call `name`.
+    ///
+    /// # Errors
+    /// As for [`Session::eval`].
+    pub fn eval_as(&mut self, name: &str, code: &str) -> Result<Option<View>, Failure> {
+        let value = self.execute(name, code);
         if let Some(answer) = self.host.partial.take().or(value.as_ref().ok().cloned()) {
             self.remember(answer);
         }
@@ -96,7 +106,7 @@ impl Session {
         if silent || value.is_unit() {
             return Ok(None);
         }
-        self.guard(|session| view_of(&session.engine, &value)).map(Some)
+        self.guard(|session| shown(&session.host, &session.engine, &value)).map(Some)
     }
 
     /// Runs a whole script and returns its exit code.
@@ -123,67 +133,12 @@ impl Session {
         failed
     }
 
-    /// Whether Enter should run this text or open another line.
-    pub fn is_complete(&self, text: &str) -> bool {
-        editing::is_complete(&self.engine, text)
-    }
-
-    /// Start of the word at `position` and what it could become.
-    pub fn complete(&self, text: &str, position: usize) -> (usize, Vec<String>) {
-        let folder = &self.host.options.folder;
-        let calls = self.functions.keys().map(|name| format!("{name}("));
-        let names = self.scope.iter_raw().map(|(name, ..)| name.to_string()).chain(calls).collect();
-        let registry = &self.registry;
-        Completer { registry, names, folder, value_of: &|path| self.peek(path) }
-            .complete(text, position)
-    }
-
-    /// Byte ranges of `text` and their classes.
-    pub fn colours(&self, text: &str) -> Vec<(Range<usize>, Colour)> {
-        editing::colours(&self.engine, text)
-    }
-
-    /// The manual entry of a function, type, module or variable; a suggestion if there is none.
-    pub fn help(&self, topic: &str) -> String {
-        if let Some((signature, doc)) = self.functions.get(topic) {
-            return format!("{signature}\n\n{doc}").trim_end().to_string();
-        }
-        match self.scope.get(topic) {
-            Some(value) => {
-                let of = type_of(&self.engine, value);
-                format!("`{topic}` is a variable of type {of}.\n\n{}", self.registry.help(&of))
-            }
-            None => self.registry.help(topic),
-        }
-    }
-
-    /// Every topic with its first sentence.
-    pub fn topics(&self) -> Vec<(String, String)> {
-        self.registry.topics()
-    }
-
-    /// Name, type and a one-line view of every variable.
-    pub fn variables(&self) -> Vec<(String, String, String)> {
-        let names: BTreeSet<&str> = self.scope.iter_raw().map(|(name, ..)| name).collect();
-        let values = names.into_iter().filter_map(|name| Some((name, self.scope.get(name)?)));
-        let line = |(name, value): (&str, &Dynamic)| {
-            let view = view_of(&self.engine, value).one_line(60);
-            (name.to_string(), type_of(&self.engine, value), view)
-        };
-        values.map(line).collect()
-    }
-
-    /// The definitions file for editors (`rwkv.d.rhai`).
-    pub fn definitions(&self) -> String {
-        self.registry.definitions()
-    }
-
     /// Compiles, runs and cleans up; the value of the last statement.
     fn execute(&mut self, name: &str, code: &str) -> Result<Dynamic, Failure> {
         self.host.interrupt.store(false, Ordering::Relaxed);
         let text = code_of(code);
         let ast = self.compile(name, &text).map_err(|error| self.failure(error, name))?;
-        self.keep_functions(&ast);
+        self.keep_functions(&ast, &text);
         self.global.source = Some(name.into());
         let outcome = self.guard(|session| session.statements(&ast));
         self.global.level = 0;
@@ -192,6 +147,9 @@ impl Session {
         self.share();
         self.drop_shadowed();
         let value = outcome.and_then(|value| value.map_err(|error| self.failure(error, name)));
+        if value.is_ok() {
+            self.keep_imports(&text);
+        }
         if !ast.has_functions() {
             self.host.sources.borrow_mut().remove(name);
         }
@@ -206,15 +164,10 @@ impl Session {
     }
 
     /// Later definitions stand on top of earlier ones, so each keeps the text it came from.
-    fn keep_functions(&mut self, ast: &AST) {
+    fn keep_functions(&mut self, ast: &AST, text: &str) {
         if ast.has_functions() {
             self.global.lib.push(ast.shared_lib().clone());
-        }
-        for function in ast.iter_functions().filter(|f| !f.name.starts_with("anon$")) {
-            let signature = format!("{}({})", function.name, function.params.join(", "));
-            let doc = function.comments.iter().map(|line| line.trim_start_matches("///").trim());
-            self.functions
-                .insert(function.name.into(), (signature, doc.collect::<Vec<_>>().join("\n")));
+            self.functions.add(&self.engine, ast, text);
         }
     }
 
@@ -260,7 +213,12 @@ impl Session {
     /// Drops variables that a later `let` hides: five loads of a model must not keep five models.
     fn drop_shadowed(&mut self) {
         let mut seen = BTreeSet::new();
-        let newest_first = self.scope.iter_raw().filter(|(name, ..)| seen.insert(name.to_string()));
+        self.keep(|name| seen.insert(name.to_string()));
+    }
+
+    /// Keeps the variables that `wanted` approves; it is asked about the newest first.
+    fn keep(&mut self, mut wanted: impl FnMut(&str) -> bool) {
+        let newest_first = self.scope.iter_raw().filter(|(name, ..)| wanted(name));
         let visible: Vec<_> = newest_first.collect();
         let mut kept = Scope::new();
         for (name, constant, value) in visible.into_iter().rev() {
@@ -299,24 +257,9 @@ impl Session {
         diagnosis.failure(error, name)
     }
 
-    /// Names of the variables and of the script functions.
-    fn names(&self) -> Vec<String> {
-        let variables = self.scope.iter_raw().map(|(name, ..)| name.to_string());
-        variables.chain(self.functions.keys().cloned()).collect()
-    }
-
     /// The value of a variable; runs nothing, so it is there after Ctrl-C too.
     pub(crate) fn variable(&self, name: &str) -> Option<Dynamic> {
         self.scope.get(name).map(|value| value.clone().flatten())
-    }
-
-    /// The value of a path of names, properties and indexes, and its type; runs nothing else.
-    fn peek(&self, path: &str) -> Option<(Dynamic, String)> {
-        let mut scope = self.scope.clone();
-        let value = guarded(|| self.engine.eval_expression_with_scope::<Dynamic>(&mut scope, path));
-        let value = value.ok()?.ok()?.flatten();
-        let of = type_of(&self.engine, &value);
-        Some((value, of))
     }
 }
 

@@ -3,12 +3,21 @@
 use crate::charts::short;
 use crate::checkpoints::FileInfo;
 use crate::generate::Generation;
-use crate::host::harmless;
+use crate::host::{Host, harmless};
+use crate::json::json_of;
 use crate::report::Report;
 use crate::state::State;
 use crate::tensor::Tensor;
 use crate::{Heatmap, Table, View};
 use rhai::{Array, Dynamic, Engine, ImmutableString, Map};
+
+/// The value as the session shows it: as a view, or as JSON where that is wanted.
+pub fn shown(host: &Host, engine: &Engine, value: &Dynamic) -> View {
+    if host.json.get() {
+        return View::Text(json_of(engine, value).to_string());
+    }
+    view_of(engine, value)
+}
 
 /// The value as the prompt shows it.
 pub fn view_of(engine: &Engine, value: &Dynamic) -> View {

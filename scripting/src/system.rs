@@ -2,7 +2,7 @@
 
 use crate::host::{Fallible, Host, Value, engine_failure, fail, words};
 use crate::options::OptionMap;
-use crate::show::{text_of, view_of};
+use crate::show::{shown, text_of};
 use crate::{Table, View};
 use rhai::plugin::*;
 use rhai::{Array, FnPtr, INT, Map, Module};
@@ -177,7 +177,8 @@ mod functions {
     /// ```
     #[rhai_fn(volatile)]
     pub fn show(context: NativeCallContext, value: Value) {
-        Host::of(&context).show(&view_of(context.engine(), &value));
+        let host = Host::of(&context);
+        host.show(&shown(&host, context.engine(), &value));
     }
 
     /// A table of rows, each a map; the columns are all keys in alphabetical order.

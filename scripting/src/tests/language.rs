@@ -225,6 +225,44 @@ fn imports_stay_in_the_folder() {
 }
 
 #[test]
+fn a_changed_import_is_read_again() {
+    let folder = std::env::temp_dir().join(format!("rwkv-reload-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write("inner.rhai", "fn n() { 1 }");
+    write("outer.rhai", "import \"inner\" as i; fn twice() { 2 * i::n() }");
+    let mut desk = Desk::in_folder(folder.clone());
+    desk.line("let kept = 5; import \"outer\" as o; o::twice()");
+    assert_eq!(desk.session.reload().unwrap(), Vec::<std::path::PathBuf>::new());
+    write("inner.rhai", "fn n() { 10 }");
+    let changed = desk.session.reload().unwrap();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(desk.line("o::twice() + kept"), "25");
+    write("inner.rhai", "fn n() { ");
+    assert!(desk.session.reload().is_err());
+    assert_eq!(desk.line("o::twice()"), "20", "what was there stays");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn json_has_only_what_json_can_say() {
+    let mut desk = Desk::new();
+    desk.session.speak_json();
+    desk.line("print(\"a\\nb\"); print(`{ \"a\": [1] }`); show([1, nan, inf, ()]);");
+    assert_eq!(desk.heard(), ["\"a\\nb\"", "{\"a\":[1]}", "[1,null,null,null]"]);
+    for (code, json) in [
+        ("0.1 + 0.2", "0.30000000000000004"),
+        ("tensor([[0.1, 2], [3, 4]])", "[[0.1,2.0],[3.0,4.0]]"),
+        ("#{ b: true, a: 'x' }", "{\"a\":\"x\",\"b\":true}"),
+        ("table([#{ n: 1, t: \"x\" }])", "[{\"n\":1,\"t\":\"x\"}]"),
+        ("load_model(\"toy:rwkv4\").encode(\"ab\")", "[97,98]"),
+        ("plot::bar([\"a\"], [1.5])", "{\"a\":1.5}"),
+    ] {
+        assert_eq!(desk.line(code), json, "{code}");
+    }
+}
+
+#[test]
 fn files_are_written_only_where_they_may() {
     let mut desk = Desk::new();
     for path in ["/etc/rwkv-test", "../../../../../../etc/rwkv-test"] {

@@ -68,7 +68,7 @@ impl Desk {
 
     /// Runs a line that must fail and draws the failure in ASCII.
     pub fn refusal(&mut self, code: &str) -> String {
-        self.failure(code).draw(&Canvas { unicode: false, ..Canvas::default() })
+        self.failure(code).draw(&Canvas { width: 400, unicode: false, ..Canvas::default() })
     }
 
     /// What was said since the last time.
