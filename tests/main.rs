@@ -3,6 +3,8 @@
 mod chat;
 mod contract;
 mod interop;
+mod messages;
+mod prompt;
 mod repl;
 mod scripts;
 mod terminal;

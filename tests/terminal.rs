@@ -1,6 +1,6 @@
 //! The program on a pseudo-terminal and behind a pipe, for the tests of what a person meets.
 
-use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -41,38 +41,61 @@ impl Drop for Folder {
 pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn Write + Send>,
+    master: Box<dyn MasterPty + Send>,
     screen: Arc<Mutex<vt100::Parser>>,
     pub home: Folder,
 }
 
 impl Terminal {
     pub fn open(args: &[&str]) -> Self {
-        let home = Folder::new();
-        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).unwrap();
+        Self::open_in(Folder::new(), args)
+    }
+
+    /// The program in a home where there is something already.
+    pub fn open_in(home: Folder, args: &[&str]) -> Self {
         let mut command = CommandBuilder::new(RWKV);
         command.args(args);
+        let terminal = Self::start(home, command);
+        terminal.wait_prompt("rwkv> ");
+        terminal
+    }
+
+    /// Any program, such as a shell.
+    pub fn start(home: Folder, mut command: CommandBuilder) -> Self {
+        let own = ["TERM", "NO_COLOR", "RWKV_PLAIN"].map(|name| {
+            let set = command.get_env(name) != std::env::var_os(name).as_deref();
+            if set { name } else { "" }
+        });
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
         command.cwd(&home.0);
-        for (name, value) in environment(&home.0) {
-            command.env(name, value);
+        let known = environment(&home.0).map(|(name, value)| (name, value.as_os_str().to_owned()));
+        for (name, value) in known.chain([("TERM", "xterm-256color".into())]) {
+            // What the test has set before wins.
+            if !own.contains(&name) {
+                command.env(name, value);
+            }
         }
-        command.env("TERM", "xterm-256color");
         let child = pair.slave.spawn_command(command).unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::default()));
         let mut reader = pair.master.try_clone_reader().unwrap();
         let keys = pair.master.take_writer().unwrap();
         let shown = screen.clone();
         thread::spawn(move || {
-            // The terminal lives as long as its reader.
-            let _master = pair.master;
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
                 shown.lock().unwrap().process(&bytes[..count]);
             }
         });
-        let terminal = Self { child, keys, screen, home };
-        terminal.wait_prompt("rwkv> ");
-        terminal
+        Self { child, keys, master: pair.master, screen, home }
+    }
+
+    /// Gives the terminal another size, as dragging its corner does.
+    pub fn resize(&self, rows: u16, cols: u16) {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        self.master.resize(size).unwrap();
+        let [rows, cols] = [rows, cols].map(|size| size.try_into().unwrap());
+        self.screen.lock().unwrap().screen_mut().set_size(rows, cols);
     }
 
     pub fn press(&mut self, keys: &str) {
@@ -82,6 +105,16 @@ impl Terminal {
 
     pub fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
+    }
+
+    /// Whether any letter on the screen has a colour.
+    pub fn has_colours(&self) -> bool {
+        let parser = self.screen.lock().unwrap();
+        let (rows, columns) = parser.screen().size();
+        let (rows, columns) = (rows.get(), columns.get());
+        let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let mut found = cells.filter_map(|(row, column)| parser.screen().cell(row, column));
+        found.any(|cell| cell.fgcolor() != vt100::Color::Default)
     }
 
     /// Waits until a line of the screen begins with `line`.
@@ -95,6 +128,7 @@ impl Terminal {
         self.wait_until(prompt, fresh);
     }
 
+    /// Waits until the text of the screen is as it should be.
     pub fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
         let start = Instant::now();
         while !holds(&self.text()) {

@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
-use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -49,6 +50,12 @@ pub struct Settings {
     /// For screen readers: no colour, no drawing, numbers instead of plots.
     #[arg(long, global = true)]
     pub plain: bool,
+    /// Results as JSON, a line each: numbers, lists and tables as data, NaN and infinity as null.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Open the prompt without init.rhai.
+    #[arg(long, global = true)]
+    pub no_init: bool,
 }
 
 /// What `rwkv` can do besides opening the prompt.
@@ -65,19 +72,38 @@ pub enum Task {
     Info {
         /// A file of any kind, or a Hugging Face directory.
         path: PathBuf,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Write a checkpoint anew as safetensors or .pth, with the names of BlinkDL's files.
     Convert(Convert),
     /// Write rwkv.d.rhai, the definitions for editors, to stdout.
     Definitions,
+    /// Write the reference of all commands and functions to stdout, in Markdown.
+    Reference,
+    /// Write the man page to stdout: rwkv man > rwkv.1.
+    Man,
+    /// Write the completions of a shell to stdout.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Measure the program on this machine.
+    Bench {
+        /// What to measure.
+        #[arg(value_enum)]
+        what: Measured,
+    },
     /// Read the manual: of a function, a type, a module or a topic.
     Help {
         /// For example load_model; without it the topics are listed.
         topic: Option<String>,
     },
+}
+
+/// What `rwkv bench` measures.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Measured {
+    /// The prompt: its start, keys, completion, Enter on a long script.
+    Ui,
 }
 
 /// Arguments of `rwkv run`.

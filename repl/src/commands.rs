@@ -1,10 +1,11 @@
 //! The commands: sugar for code and a look at the session.
 
 use crate::chatting;
-use crate::input::{Mode, quoted};
+use crate::input::Mode;
+use crate::looking;
+use crate::replay;
 use crate::session::{After, Prompt, loading};
-use std::fs;
-use std::path::{Path, PathBuf};
+use crate::timing;
 
 /// One line of `/help`.
 pub struct Command {
@@ -32,25 +33,39 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "continue", aliases: &[], argument: "", about: "Go on with an answer that was cut; so does +++.", run: chatting::more },
     Command { name: "tree", aliases: &[], argument: "", about: "Show all turns, with the numbers for /jump and /edit.", run: |prompt, _| prompt.evaluate("chat.tree()") },
     Command { name: "jump", aliases: &[], argument: "N", about: "Go to turn N; 0 is the start.", run: chatting::jump },
-    Command { name: "edit", aliases: &[], argument: "N TEXT", about: "Ask TEXT in place of turn N, which makes a branch.", run: chatting::edit },
     Command { name: "branch", aliases: &[], argument: "[NAME]", about: "Keep a copy of the chat in a variable.", run: chatting::branch },
     Command { name: "system", aliases: &[], argument: "[TEXT]", about: "Show or set what is said before the first turn.", run: chatting::system },
     Command { name: "sampler", aliases: &[], argument: "", about: "Show how the tokens of an answer are chosen.", run: |prompt, _| prompt.evaluate("chat.sampler") },
-    Command { name: "set", aliases: &[], argument: "KEY VALUE", about: "Change the sampler, max_tokens, seed or budget.", run: chatting::set },
     Command { name: "reset", aliases: &[], argument: "", about: "Forget the whole chat.", run: |prompt, _| prompt.evaluate("chat.reset(); chat") },
-    Command { name: "save-chat", aliases: &[], argument: "FILE", about: "Write the chat with all its turns and states.", run: |prompt, file| chatting::save(prompt, &spelled(file)) },
-    Command { name: "load-chat", aliases: &[], argument: "FILE", about: "Go on with a chat that was written so.", run: |prompt, file| chatting::load(prompt, &spelled(file)) },
-    Command { name: "vars", aliases: &["who"], argument: "", about: "List the variables of this session.", run: vars },
-    Command { name: "run", aliases: &[], argument: "FILE", about: "Run a script inside this session.", run: run_file },
-    Command { name: "save", aliases: &[], argument: "FILE", about: "Write the inputs of this session as a script.", run: |prompt, file| save(prompt, file, false) },
-    Command { name: "save!", aliases: &[], argument: "FILE", about: "Like /save, and replace a file of another origin.", run: |prompt, file| save(prompt, file, true) },
-    Command { name: "history", aliases: &[], argument: "[TEXT]", about: "List what was typed, or what of it has TEXT.", run: history },
-    Command { name: "clear", aliases: &["cls"], argument: "", about: "Clear the screen.", run: clear },
+    Command { name: "save-chat", aliases: &[], argument: "FILE", about: "Write the chat with all its turns and states.", run: |prompt, file| chatting::save(prompt, &replay::spelled(file)) },
+    Command { name: "load-chat", aliases: &[], argument: "FILE", about: "Go on with a chat that was written so.", run: |prompt, file| chatting::load(prompt, &replay::spelled(file)) },
+    Command { name: "vars", aliases: &["who"], argument: "", about: "List the variables of this session.", run: looking::vars },
+    Command { name: "drop", aliases: &[], argument: "NAME", about: "Drop a variable and free what it holds.", run: looking::drop_variable },
+    Command { name: "state", aliases: &[], argument: "[NAME]", about: "Show the state of the chat, or of a variable.", run: looking::state },
+    Command { name: "info", aliases: &[], argument: "[MODEL]", about: "What `model` is, or what a file is.", run: looking::info },
+    Command { name: "models", aliases: &[], argument: "", about: "List the models of the program and those in this folder.", run: looking::models },
+    Command { name: "device", aliases: &[], argument: "", about: "Where models run; `rwkv --device` chooses.", run: looking::device },
+    Command { name: "time", aliases: &[], argument: "EXPR", about: "Run EXPR and say how long it took.", run: timing::time },
+    Command { name: "bench", aliases: &[], argument: "EXPR", about: "Run EXPR six times and say how long it takes.", run: timing::bench },
+    Command { name: "lesson", aliases: &["lessons"], argument: "[N|FILE]", about: "List the lessons, or go through one step by step.", run: crate::lesson::start },
+    Command { name: "next", aliases: &[], argument: "", about: "The next step of the lesson; so does Enter alone.", run: |prompt, _| crate::lesson::next(prompt) },
+    Command { name: "leave", aliases: &[], argument: "", about: "Leave the lesson where it is.", run: |prompt, _| crate::lesson::leave(prompt) },
+    Command { name: "run", aliases: &[], argument: "FILE", about: "Run a script inside this session.", run: replay::run_file },
+    Command { name: "reload", aliases: &[], argument: "", about: "Run and import again what has changed on disk.", run: replay::reload },
+    Command { name: "edit", aliases: &[], argument: "[N [TEXT]]", about: "Input N in $EDITOR, then run it; or ask TEXT at turn N.", run: edit },
+    Command { name: "again", aliases: &["!"], argument: "", about: "Repeat the last input; so does !!.", run: replay::again },
+    Command { name: "save", aliases: &[], argument: "FILE [N-M]", about: "Write the inputs of this session as a script.", run: |prompt, file| replay::save(prompt, file, false) },
+    Command { name: "save!", aliases: &[], argument: "FILE [N-M]", about: "Like /save, and replace a file of another origin.", run: |prompt, file| replay::save(prompt, file, true) },
+    Command { name: "history", aliases: &[], argument: "[-g] [TEXT]", about: "List inputs, or those with TEXT; -g of all sessions.", run: replay::history },
+    Command { name: "set", aliases: &[], argument: "[KEY VALUE]", about: "Show the settings, or change one; also of the sampler.", run: set },
+    Command { name: "plain", aliases: &[], argument: "", about: "Switch the style for screen readers on or off.", run: looking::plain },
+    Command { name: "clear", aliases: &["cls"], argument: "", about: "Clear the screen.", run: looking::clear },
     Command { name: "quit", aliases: &["q", "exit", "bye"], argument: "", about: "Leave; so does Ctrl-D.", run: |_, _| After::Leave(0) },
 ];
 
 impl Command {
-    fn named(name: &str) -> Option<&'static Command> {
+    /// The command of a name or another name.
+    pub fn named(name: &str) -> Option<&'static Command> {
         COMMANDS.iter().find(|command| command.name == name || command.aliases.contains(&name))
     }
 
@@ -61,12 +76,7 @@ impl Command {
 
     /// Usage and sentence.
     pub fn line(&self) -> String {
-        format!("  {:<16} {}", self.usage(), self.about)
-    }
-
-    /// Whether its argument is a file name.
-    pub fn takes_file(&self) -> bool {
-        self.argument.contains("FILE") || self.argument.contains("MODEL")
+        format!("  {:<18} {}", self.usage(), self.about)
     }
 }
 
@@ -103,7 +113,7 @@ fn help(prompt: &mut Prompt, topic: &str) -> After {
 }
 
 fn load(prompt: &mut Prompt, model: &str) -> After {
-    prompt.evaluate(&format!("{}\nmodel", loading(&spelled(model))))
+    prompt.evaluate(&format!("{}\nmodel", loading(&replay::spelled(model))))
 }
 
 fn chat(prompt: &mut Prompt, model: &str) -> After {
@@ -111,79 +121,28 @@ fn chat(prompt: &mut Prompt, model: &str) -> After {
     if model.is_empty() { After::Stay } else { load(prompt, model) }
 }
 
+/// A number alone is an input for the editor; with a text it is a turn of the chat.
+fn edit(prompt: &mut Prompt, argument: &str) -> After {
+    if argument.contains(char::is_whitespace) {
+        chatting::edit(prompt, argument)
+    } else {
+        replay::edit(prompt, argument)
+    }
+}
+
+/// What is no setting of the prompt is one of the chat.
+fn set(prompt: &mut Prompt, argument: &str) -> After {
+    let key = argument.split_whitespace().next().unwrap_or_default();
+    if key.is_empty() || looking::settings().any(|name| name == key) {
+        looking::set(prompt, argument)
+    } else {
+        chatting::set(prompt, argument)
+    }
+}
+
 fn code(prompt: &mut Prompt, _: &str) -> After {
     prompt.mode.set(Mode::Code);
     After::Stay
-}
-
-fn vars(prompt: &mut Prompt, _: &str) -> After {
-    let variables = prompt.session.borrow().variables();
-    let wide = |length: fn(&(String, String, String)) -> usize| variables.iter().map(length).max();
-    let name = wide(|variable| variable.0.len()).unwrap_or(0);
-    let kind = wide(|variable| variable.1.len()).unwrap_or(0);
-    for variable in &variables {
-        let (n, k, view) = variable;
-        prompt.writer.line(&format!("{n:<name$}  {k:<kind$}  {view}"));
-    }
-    After::Stay
-}
-
-fn run_file(prompt: &mut Prompt, file: &str) -> After {
-    let path = path(file);
-    match fs::read_to_string(&path) {
-        Ok(text) => prompt.evaluate(&text),
-        Err(error) => {
-            let file = quoted(&path.to_string_lossy());
-            prompt.refuse(&format!("{file} cannot be read: {error}; check its name."))
-        }
-    }
-}
-
-fn save(prompt: &mut Prompt, file: &str, replace: bool) -> After {
-    let path = path(file);
-    match prompt.record.save(&path, replace) {
-        Ok(()) => {
-            let count = prompt.record.len();
-            let inputs = if count == 1 { "input" } else { "inputs" };
-            prompt.writer.note(&format!("wrote {count} {inputs} to {}", path.display()));
-            After::Stay
-        }
-        Err(error) => {
-            let hint = if replace { "try another folder" } else { "/save! replaces it" };
-            prompt.refuse(&format!("{} was not written: {error}; {hint}.", path.display()))
-        }
-    }
-}
-
-fn history(prompt: &mut Prompt, text: &str) -> After {
-    for (number, typed) in prompt.typed.iter().enumerate() {
-        if typed.contains(text) {
-            prompt.writer.line(&format!("{:>4}  {}", number + 1, typed.replace('\n', "\n      ")));
-        }
-    }
-    After::Stay
-}
-
-fn clear(prompt: &mut Prompt, _: &str) -> After {
-    if prompt.writer.screen().terminal {
-        prompt.writer.raw("\x1b[H\x1b[2J");
-    }
-    After::Stay
-}
-
-fn path(argument: &str) -> PathBuf {
-    PathBuf::from(spelled(argument))
-}
-
-/// A file name without the quotes and backslashes that typing or completion put around blanks,
-/// and with `~/` spelled out.
-fn spelled(argument: &str) -> String {
-    let inside = argument.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let name = rustyline::completion::unescape(inside.unwrap_or(argument), Some('\\'));
-    match (name.strip_prefix("~/"), crate::term::variable("HOME")) {
-        (Some(rest), Some(home)) => Path::new(&home).join(rest).to_string_lossy().into_owned(),
-        _ => name.into_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -213,13 +172,5 @@ mod tests {
         assert!(unknown("hlep").ends_with("did you mean /help?"));
         assert!(unknown("quti").ends_with("did you mean /quit?"));
         assert!(unknown("frobnicate").ends_with("/help lists them."));
-    }
-
-    #[test]
-    fn file_names_may_be_quoted_or_escaped() {
-        assert_eq!(spelled("a.rhai"), "a.rhai");
-        assert_eq!(spelled("\"my file\""), "my file");
-        assert_eq!(spelled(r"my\ file"), "my file");
-        assert_eq!(spelled("demo:tales"), "demo:tales");
     }
 }

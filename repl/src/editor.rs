@@ -5,9 +5,13 @@ use crate::helper::Assistant;
 use crate::history::Log;
 use crate::input::{self, Input, Mode};
 use crate::session::{After, Prompt};
+use crate::tty::Tty;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
-use rustyline::{Behavior, ColorMode, CompletionType, Config, Editor};
+use rustyline::{
+    Behavior, Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Editor, Event,
+    EventContext, EventHandler, KeyEvent, RepeatCount,
+};
 use std::io;
 
 /// Longest history, in inputs.
@@ -25,10 +29,13 @@ pub fn read_terminal(prompt: &mut Prompt) -> i32 {
             return 1;
         }
     };
-    let screen = prompt.writer.screen();
     let assistant =
-        Assistant::new(prompt.session.clone(), prompt.mode.clone(), screen.colour, !screen.plain());
+        Assistant::new(prompt.session.clone(), prompt.mode.clone(), prompt.writer.clone());
     editor.set_helper(Some(assistant));
+    editor.bind_sequence(
+        KeyEvent::ctrl('Z'),
+        EventHandler::Conditional(Box::new(Suspend(prompt.tty()))),
+    );
     let mut log = Log::open(&config);
     if let Some(log) = &log {
         // A first session has no history yet.
@@ -47,6 +54,17 @@ pub fn read_terminal(prompt: &mut Prompt) -> i32 {
         if let After::Leave(code) = after {
             return code;
         }
+    }
+}
+
+/// Ctrl-Z. The editor's own way trusts that a signal has done its work when it was sent, which holds
+/// in programs of one thread only: in others the shell gets a terminal without echo.
+struct Suspend(Tty);
+
+impl ConditionalEventHandler for Suspend {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext) -> Option<Cmd> {
+        self.0.stop_job();
+        Some(Cmd::Repaint)
     }
 }
 
@@ -81,7 +99,7 @@ fn remember(
         Input::Command(name, _) => is_talk(name, mode),
         _ => false,
     };
-    if private {
+    if private || !prompt.keeps_history {
         return;
     }
     if let Some(warning) = log.as_mut().and_then(|log| log.add(text)) {
@@ -114,7 +132,9 @@ pub fn read_lines(prompt: &mut Prompt) -> i32 {
             }
         }
         open.push('\n');
-        let complete = input::is_complete(&prompt.session.borrow(), &open, prompt.mode.get());
+        // What a session printed can be told from its inputs only as a whole.
+        let complete = !input::is_transcript(&open)
+            && input::is_complete(&prompt.session.borrow(), &open, prompt.mode.get());
         if complete && let After::Leave(code) = prompt.take(&std::mem::take(&mut open)) {
             return code;
         }

@@ -1,7 +1,9 @@
 //! What the line editor asks while keys are typed: is it complete, what could follow, which colour.
 
-use crate::commands::COMMANDS;
+use crate::commands::{COMMANDS, Command};
 use crate::input::{self, Input, Mode};
+use crate::looking;
+use crate::output::Writer;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::{Hinter, HistoryHinter};
@@ -17,22 +19,21 @@ use std::rc::Rc;
 pub struct Assistant {
     session: Rc<RefCell<Session>>,
     mode: Rc<Cell<Mode>>,
-    colour: bool,
-    hints: bool,
+    /// Knows whether colours are welcome at the moment.
+    writer: Rc<Writer>,
     files: FilenameCompleter,
     history: HistoryHinter,
 }
 
 impl Assistant {
-    /// An assistant that shares the session and the mode with the prompt.
-    pub fn new(
-        session: Rc<RefCell<Session>>,
-        mode: Rc<Cell<Mode>>,
-        colour: bool,
-        hints: bool,
-    ) -> Self {
+    /// An assistant that shares the session, the mode and the screen with the prompt.
+    pub fn new(session: Rc<RefCell<Session>>, mode: Rc<Cell<Mode>>, writer: Rc<Writer>) -> Self {
         let (files, history) = (FilenameCompleter::new(), HistoryHinter::new());
-        Self { session, mode, colour, hints, files, history }
+        Self { session, mode, writer, files, history }
+    }
+
+    fn has_colour(&self) -> bool {
+        self.writer.screen().colour
     }
 
     fn command(&self, line: &str, position: usize) -> Result<(usize, Vec<Pair>)> {
@@ -40,9 +41,22 @@ impl Assistant {
             return Ok((1, pairs(&line[1..position], COMMANDS.iter().map(|command| command.name))));
         };
         let start = position - argument.len();
-        match COMMANDS.iter().find(|command| command.name == name) {
-            Some(command) if command.takes_file() => self.files.complete_path(line, position),
-            Some(command) if command.name == "help" => Ok(self.topic(argument, start)),
+        let Some(command) = Command::named(name) else { return Ok((position, Vec::new())) };
+        let named =
+            |names: Vec<String>| Ok((start, pairs(argument, names.iter().map(String::as_str))));
+        match command.argument.trim_matches(['[', ']']) {
+            "MODEL" => named(self.session.borrow().models(argument)),
+            "TOPIC" => Ok(self.topic(argument, start)),
+            "NAME" => {
+                let variables = self.session.borrow().variables();
+                named(variables.into_iter().map(|variable| variable.0).collect())
+            }
+            "KEY VALUE" => named(looking::settings().map(str::to_owned).collect()),
+            "EXPR" => {
+                let (from, names) = self.session.borrow().complete(argument, argument.len());
+                Ok((start + from, pairs("", names.iter().map(String::as_str))))
+            }
+            kind if kind.contains("FILE") => self.files.complete_path(line, position),
             _ => Ok((position, Vec::new())),
         }
     }
@@ -81,7 +95,9 @@ impl Completer for Assistant {
     fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> Result<(usize, Vec<Pair>)> {
         match input::sort(line, self.mode.get()) {
             Input::Command(..) if line.starts_with('/') => self.command(line, position),
-            Input::Question(_) if line.starts_with('?') => Ok(self.question(line, position)),
+            Input::Question(_) | Input::Source(_) if line.starts_with('?') => {
+                Ok(self.question(line, position))
+            }
             Input::Code(_) => {
                 let (start, names) = self.session.borrow().complete(line, position);
                 Ok((start, pairs("", names.iter().map(String::as_str))))
@@ -95,7 +111,8 @@ impl Hinter for Assistant {
     type Hint = String;
 
     fn hint(&self, line: &str, position: usize, context: &Context<'_>) -> Option<String> {
-        let hint = self.history.hint(line, position, context).filter(|_| self.hints);
+        let hints = !self.writer.screen().plain();
+        let hint = self.history.hint(line, position, context).filter(|_| hints);
         // A hint of several lines would push the screen around at each key.
         hint.filter(|hint| !hint.contains('\n'))
     }
@@ -103,26 +120,28 @@ impl Hinter for Assistant {
 
 impl Highlighter for Assistant {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
-        if !self.colour {
+        if !self.has_colour() {
             return Cow::Borrowed(line);
         }
         match input::sort(line, self.mode.get()) {
             Input::Code(_) => Cow::Owned(painted(line, &self.session.borrow().colours(line))),
-            Input::Command(..) | Input::Question(_) => Cow::Owned(sgr("36", line)),
+            Input::Command(..) | Input::Question(_) | Input::Source(_) => {
+                Cow::Owned(sgr("36", line))
+            }
             Input::Say(_) | Input::Blank => Cow::Borrowed(line),
         }
     }
 
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
-        if self.colour { Cow::Owned(sgr("1;34", prompt)) } else { Cow::Borrowed(prompt) }
+        if self.has_colour() { Cow::Owned(sgr("1;34", prompt)) } else { Cow::Borrowed(prompt) }
     }
 
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
-        if self.colour { Cow::Owned(sgr("2", hint)) } else { Cow::Borrowed(hint) }
+        if self.has_colour() { Cow::Owned(sgr("2", hint)) } else { Cow::Borrowed(hint) }
     }
 
     fn highlight_char(&self, _: &str, _: usize, kind: CmdKind) -> bool {
-        self.colour && kind != CmdKind::MoveCursor
+        self.has_colour() && kind != CmdKind::MoveCursor
     }
 }
 
@@ -130,7 +149,8 @@ fn sgr(code: &str, text: &str) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-fn painted(line: &str, colours: &[(std::ops::Range<usize>, Colour)]) -> String {
+/// A text of code with the escape codes of its colours.
+pub fn painted(line: &str, colours: &[(std::ops::Range<usize>, Colour)]) -> String {
     let (mut text, mut end) = (String::with_capacity(2 * line.len()), 0);
     for (range, colour) in colours {
         let (Some(before), Some(part)) = (line.get(end..range.start), line.get(range.clone()))

@@ -3,9 +3,10 @@
 //! Code and commands are kept, what is said to a model is not; a line that starts with a blank is
 //! not kept either.
 
+use crate::folders;
 use crate::term::variable;
 use rustyline::Config;
-use rustyline::history::{FileHistory, History};
+use rustyline::history::{FileHistory, History, SearchDirection};
 use std::fs;
 use std::path::PathBuf;
 
@@ -24,7 +25,7 @@ impl Log {
         if variable("RWKV_NO_HISTORY").is_some() {
             return None;
         }
-        let path = folder(&variable)?.join("history");
+        let path = folders::state(&variable)?.join("history");
         Some(Self { path, lines: FileHistory::with_config(config), broken: false })
     }
 
@@ -53,31 +54,12 @@ impl Log {
     }
 }
 
-/// `RWKV_HOME`, or the place for state that the desktop rules name.
-fn folder(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let state = || variable("XDG_STATE_HOME").map(PathBuf::from);
-    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let own = variable("RWKV_HOME").map(PathBuf::from);
-    own.or_else(|| state().or_else(home).map(|state| state.join("rwkv-lab")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_variable_names_the_folder() {
-        let all = [("RWKV_HOME", "/r"), ("XDG_STATE_HOME", "/s"), ("HOME", "/h")];
-        for (skipped, expected) in [
-            (0, Some("/r")),
-            (1, Some("/s/rwkv-lab")),
-            (2, Some("/h/.local/state/rwkv-lab")),
-            (3, None),
-        ] {
-            let known = &all[skipped..];
-            let variable =
-                |name: &str| known.iter().find(|pair| pair.0 == name).map(|pair| pair.1.to_owned());
-            assert_eq!(folder(&variable), expected.map(PathBuf::from));
-        }
-    }
+/// What was typed in all sessions, this one included, oldest first; nothing where none is kept.
+pub fn all() -> Vec<String> {
+    let Some(log) = Log::open(&Config::default()) else { return Vec::new() };
+    let mut lines = FileHistory::new();
+    // A first session has no history yet.
+    let _ = lines.load(&log.path);
+    let line = |index| lines.get(index, SearchDirection::Forward).ok().flatten();
+    (0..lines.len()).filter_map(line).map(|found| found.entry.into_owned()).collect()
 }

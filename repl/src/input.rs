@@ -21,6 +21,8 @@ pub enum Input<'a> {
     Command(&'a str, &'a str),
     /// `?topic`.
     Question(&'a str),
+    /// `??topic`.
+    Source(&'a str),
     /// Text for the model.
     Say(&'a str),
     /// Rhai.
@@ -34,6 +36,8 @@ pub fn sort(text: &str, mode: Mode) -> Input<'_> {
     match (letters.next(), letters.next()) {
         (None, _) | (Some('>'), None) => Input::Blank,
         (Some('/'), second) if second.is_none_or(char::is_alphanumeric) => command(text),
+        (Some('!'), Some('!')) if text == "!!" => Input::Command("again", ""),
+        (Some('?'), Some('?')) => Input::Source(text.trim_start_matches('?').trim()),
         (Some('?'), _) => Input::Question(text.trim_start_matches('?').trim()),
         (Some('>'), _) => Input::Say(text[1..].trim_start()),
         _ if mode == Mode::Chat => Input::Say(unblocked(text)),
@@ -74,8 +78,47 @@ pub fn pieces<'a>(session: &Session, text: &'a str, mode: Mode) -> Vec<&'a str> 
     pieces
 }
 
+/// The prompts that a transcript begins with.
+const FIRST: [&str; 3] = ["rwkv> ", "chat> ", "$ rwkv"];
+
+/// Whether a text is a pasted session: prompts, inputs and what was printed.
+pub fn is_transcript(text: &str) -> bool {
+    FIRST.iter().any(|sign| text.trim_start().starts_with(sign))
+}
+
+/// The inputs of a pasted session, without prompts and without what was printed.
+pub fn transcribed(session: &Session, text: &str) -> Option<Vec<String>> {
+    if !is_transcript(text) {
+        return None;
+    }
+    let mut inputs = Vec::<String>::new();
+    for line in text.lines() {
+        match (signed(line), inputs.last_mut()) {
+            (Some(input), _) => inputs.push(input.to_owned()),
+            // Below an input that is not whole stands the rest of it, below others what it printed.
+            (None, Some(open)) if !is_complete(session, open, Mode::Code) => {
+                *open += &format!("\n{line}");
+            }
+            _ => {}
+        }
+    }
+    Some(inputs)
+}
+
+/// What stands behind the prompt of a line: `rwkv> `, or a name with a number as in a talk.
+fn signed(line: &str) -> Option<&str> {
+    let (sign, input) = line.split_once("> ").or_else(|| Some((line.strip_suffix('>')?, "")))?;
+    let (name, number) = sign.split_once(' ').unwrap_or((sign, "0"));
+    let word = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    let named = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(word);
+    (named && number.chars().all(|c| c.is_ascii_digit())).then_some(input)
+}
+
 /// Whether Enter should take the text or open another line.
 pub fn is_complete(session: &Session, text: &str, mode: Mode) -> bool {
+    if let Some(inputs) = transcribed(session, text) {
+        return inputs.last().is_none_or(|input| is_complete(session, input, Mode::Code));
+    }
     if mode == Mode::Chat {
         let text = text.trim();
         return !text.starts_with(BLOCK) || text.len() >= 6 && text.ends_with(BLOCK);
@@ -116,7 +159,10 @@ mod tests {
             ("/", Input::Command("", ""), Input::Command("", "")),
             ("// note", Input::Code("// note"), Input::Say("// note")),
             ("/* note */ 1", Input::Code("/* note */ 1"), Input::Say("/* note */ 1")),
-            ("??state", Input::Question("state"), Input::Question("state")),
+            ("??state", Input::Source("state"), Input::Source("state")),
+            ("?state", Input::Question("state"), Input::Question("state")),
+            ("!!", Input::Command("again", ""), Input::Command("again", "")),
+            ("!!flag", Input::Code("!!flag"), Input::Say("!!flag")),
             (">", Input::Blank, Input::Blank),
             ("?", Input::Question(""), Input::Question("")),
             ("> hello", Input::Say("hello"), Input::Say("hello")),
@@ -125,6 +171,21 @@ mod tests {
         ] {
             assert_eq!(sort(text, Mode::Code), in_code, "{text}");
             assert_eq!(sort(text, Mode::Chat), in_chat, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_prompts_are_signs() {
+        for (line, input) in [
+            ("rwkv> 1 + 2", Some("1 + 2")),
+            ("rwkv> > hello", Some("> hello")),
+            ("rwkv>", Some("")),
+            ("tales 3> hello", Some("hello")),
+            ("The ball is > here", None),
+            ("3 > 2", None),
+            ("User> hello", None),
+        ] {
+            assert_eq!(signed(line), input, "{line}");
         }
     }
 

@@ -5,18 +5,25 @@
 #![allow(clippy::print_stderr)] // this crate is the one that prints
 
 mod arguments;
+mod bench;
 mod chatting;
 mod commands;
 mod editor;
+mod folders;
 mod helper;
 mod history;
 mod input;
+mod lesson;
+mod looking;
 mod manual;
 mod output;
+mod papers;
+mod replay;
 mod saving;
 mod session;
 mod tasks;
 mod term;
+mod timing;
 mod tty;
 
 use arguments::Arguments;

@@ -11,8 +11,8 @@ const BROKEN_PIPE: i32 = 141;
 
 /// Writes for the whole program. A closed pipe ends the program quietly with 141.
 pub struct Writer {
-    out: Screen,
-    err: Screen,
+    out: Cell<Screen>,
+    err: Cell<Screen>,
     tty: Tty,
     /// Whether stdout stands inside a line of model text.
     inside: Cell<bool>,
@@ -21,12 +21,18 @@ pub struct Writer {
 impl Writer {
     /// A writer for two screens; `tty` is restored before a broken pipe ends the program.
     pub fn new(out: Screen, err: Screen, tty: Tty) -> Self {
-        Self { out, err, tty, inside: Cell::new(false) }
+        Self { out: Cell::new(out), err: Cell::new(err), tty, inside: Cell::new(false) }
     }
 
     /// What stdout can show.
     pub fn screen(&self) -> Screen {
-        self.out
+        self.out.get()
+    }
+
+    /// Switches the plain style of screen readers on or off.
+    pub fn set_plain(&self, plain: bool) {
+        self.out.set(self.out.get().in_style(plain));
+        self.err.set(self.err.get().in_style(plain));
     }
 
     /// Takes what a session says.
@@ -52,7 +58,7 @@ impl Writer {
 
     /// A value to stdout.
     pub fn view(&self, view: &View) {
-        let text = view.draw(&self.out.canvas());
+        let text = view.draw(&self.screen().canvas());
         if !text.is_empty() {
             self.line(&text);
         }
@@ -60,7 +66,7 @@ impl Writer {
 
     /// A line to stderr.
     pub fn note(&self, text: &str) {
-        if self.out.terminal {
+        if self.screen().terminal {
             self.fresh_line();
         }
         // Without stderr there is nobody left to tell.
@@ -69,7 +75,7 @@ impl Writer {
 
     /// A line to stderr that shall not draw the eye.
     pub fn aside(&self, text: &str) {
-        match self.err.colour {
+        match self.err.get().colour {
             true => self.note(&format!("\x1b[90m{text}\x1b[0m")),
             false => self.note(text),
         }
@@ -77,7 +83,7 @@ impl Writer {
 
     /// What went wrong, to stderr.
     pub fn failure(&self, failure: &Failure) {
-        self.note(&failure.draw(&self.err.canvas()));
+        self.note(&failure.draw(&self.err.get().canvas()));
     }
 
     /// Ends a line of model text that was left open.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// The successful inputs of a session.
@@ -17,8 +18,14 @@ pub struct Record {
     written: HashSet<PathBuf>,
 }
 
+/// How many inputs were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved(pub usize);
+
 #[derive(Debug)]
 struct Input {
+    /// Its number in `/history`.
+    number: usize,
     /// What stands before the value; empty if the input is the value alone.
     before: String,
     /// The expression whose value was shown.
@@ -31,19 +38,14 @@ impl Record {
         Self { seed, device: device.to_owned(), ..Self::default() }
     }
 
-    /// Adds an input that succeeded, and whether its value was shown; `compiles` tells where the
-    /// value begins.
-    pub fn add(&mut self, code: &str, shown: bool, compiles: &dyn Fn(&str) -> bool) {
+    /// Adds an input that succeeded, its number in `/history` and whether its value was shown;
+    /// `compiles` tells where the value begins.
+    pub fn add(&mut self, code: &str, number: usize, shown: bool, compiles: &dyn Fn(&str) -> bool) {
         let parts = shown.then(|| split(code, compiles)).flatten();
         self.inputs.push(match parts {
-            Some((before, value)) => Input { before, value: Some(value) },
-            None => Input { before: code.to_owned(), value: None },
+            Some((before, value)) => Input { number, before, value: Some(value) },
+            None => Input { number, before: code.to_owned(), value: None },
         });
-    }
-
-    /// Number of inputs.
-    pub fn len(&self) -> usize {
-        self.inputs.len()
     }
 
     /// The statement that sets the seed.
@@ -51,54 +53,58 @@ impl Record {
         format!("seed({});", self.seed)
     }
 
-    /// The script.
-    pub fn script(&self) -> String {
+    /// The script of the inputs with these numbers.
+    fn script(&self, inputs: &[&Input]) -> String {
         let (version, seed, device) = (env!("CARGO_PKG_VERSION"), self.seed, &self.device);
         let mut text = format!(
             "#!/usr/bin/env -S rwkv run\n\
              //! A session of rwkv-lab {version}, seed {seed}, device {device}.\n\n"
         );
-        if self.needs_prelude() {
+        if needs_prelude(inputs) {
             text += &format!("{}\n", self.prelude);
         }
         text += &format!("{}\n", self.seeding());
-        let ans = self.names().any(|name| name == "ans");
-        for input in &self.inputs {
+        let ans = inputs.iter().flat_map(|input| input.names()).any(|name| name == "ans");
+        for input in inputs {
             text += &input.text(ans);
         }
         text
     }
 
-    /// Writes the script beside `path` and moves it there; `replace` allows a file that this
-    /// session did not write.
+    /// Writes the inputs with these numbers beside `path` and moves the script there; `replace`
+    /// allows a file that this session did not write.
     ///
     /// # Errors
     /// When there is such a file, or the folder takes no new one.
-    pub fn save(&mut self, path: &Path, replace: bool) -> io::Result<()> {
+    pub fn save(
+        &mut self,
+        path: &Path,
+        replace: bool,
+        numbers: &RangeInclusive<usize>,
+    ) -> io::Result<Saved> {
+        // What init.rhai made has the number 0 and belongs to all that follows.
+        let wanted = |input: &&Input| input.number == 0 || numbers.contains(&input.number);
+        let inputs: Vec<&Input> = self.inputs.iter().filter(wanted).collect();
+        let (count, script) = (inputs.len(), self.script(&inputs));
         if path.exists() && !replace && !self.written.contains(path) {
             return Err(io::Error::other("it exists and is not from this session"));
         }
         let beside = path.with_added_extension(format!("{}.new", std::process::id()));
         let mut file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
-        let done =
-            file.write_all(self.script().as_bytes()).and_then(|()| fs::rename(&beside, path));
+        let done = file.write_all(script.as_bytes()).and_then(|()| fs::rename(&beside, path));
         match done {
             Ok(()) => self.written.insert(path.to_owned()),
             Err(_) => fs::remove_file(&beside).is_ok(),
         };
-        done
+        done.map(|()| Saved(count))
     }
+}
 
-    /// The prelude counts unless the first input that names its variables sets them anew.
-    fn needs_prelude(&self) -> bool {
-        let mut inputs = self.inputs.iter();
-        let first = inputs.find(|input| input.names().any(|name| matches!(name, "model" | "chat")));
-        first.is_some_and(|input| !input.before.trim_start().starts_with("let model"))
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.inputs.iter().flat_map(Input::names)
-    }
+/// The prelude counts unless the first input that names its variables sets them anew.
+fn needs_prelude(inputs: &[&Input]) -> bool {
+    let mut inputs = inputs.iter();
+    let first = inputs.find(|input| input.names().any(|name| matches!(name, "model" | "chat")));
+    first.is_some_and(|input| !input.before.trim_start().starts_with("let model"))
 }
 
 impl Input {
@@ -168,12 +174,18 @@ mod tests {
     fn record(inputs: &[(&str, bool)]) -> Record {
         let mut record = Record::new(7, "cpu");
         record.prelude = "let model = load_model(\"demo:tales\");".to_owned();
-        inputs.iter().for_each(|(code, shown)| record.add(code, *shown, &compiles));
+        for (at, (code, shown)) in inputs.iter().enumerate() {
+            record.add(code, at + 1, *shown, &compiles);
+        }
         record
     }
 
+    fn script(record: &Record) -> String {
+        record.script(&record.inputs.iter().collect::<Vec<_>>())
+    }
+
     fn body(inputs: &[(&str, bool)]) -> String {
-        let script = record(inputs).script();
+        let script = script(&record(inputs));
         script.split_once("seed(7);\n").unwrap().1.to_owned()
     }
 
@@ -203,7 +215,7 @@ mod tests {
     #[test]
     fn the_prelude_comes_only_if_needed() {
         let has =
-            |inputs: &[(&str, bool)]| record(inputs).script().contains("demo:tales\");\nseed");
+            |inputs: &[(&str, bool)]| script(&record(inputs)).contains("demo:tales\");\nseed");
         assert!(!has(&[("1 + 2", true)]));
         assert!(has(&[("1 + 2", true), ("model.name", true)]));
         assert!(has(&[("chat.say(\"hi\")", true), ("let model = 3", false)]));
@@ -216,13 +228,16 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let (own, other) = (folder.join("own.rhai"), folder.join("other.rhai"));
         fs::write(&other, "precious").unwrap();
-        let mut record = record(&[("1", true)]);
-        assert!(record.save(&other, false).is_err());
+        let mut record = record(&[("1", true), ("2", true), ("3", true)]);
+        let all = 1..=usize::MAX;
+        assert!(record.save(&other, false, &all).is_err());
         assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
         for (path, replace) in [(&own, false), (&own, false), (&other, true), (&other, false)] {
-            record.save(path, replace).unwrap();
-            assert_eq!(fs::read_to_string(path).unwrap(), record.script());
+            assert_eq!(record.save(path, replace, &all).unwrap(), Saved(3));
+            assert_eq!(fs::read_to_string(path).unwrap(), script(&record));
         }
+        assert_eq!(record.save(&own, false, &(2..=3)).unwrap(), Saved(2));
+        assert!(fs::read_to_string(&own).unwrap().ends_with(";\nshow(2);\nshow(3);\n"));
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "nothing is left beside");
         fs::remove_dir_all(folder).unwrap();
     }

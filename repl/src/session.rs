@@ -2,13 +2,17 @@
 
 use crate::arguments::Settings;
 use crate::commands;
+use crate::folders;
 use crate::input::{self, Input, Mode, quoted};
+use crate::lesson::{self, Lesson};
 use crate::manual;
 use crate::output::Writer;
 use crate::saving::Record;
 use crate::tty::{Tty, Work};
 use rwkv_scripting::{Failure, FailureKind, Options, Session, View};
 use std::cell::{Cell, RefCell};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -43,6 +47,12 @@ pub struct Prompt {
     pub failed: bool,
     /// Whether the last text was made beside the talk.
     pub free: bool,
+    /// Files that `/run` ran, and what was in them.
+    pub ran: Vec<(PathBuf, String)>,
+    /// The lesson that is open.
+    pub lesson: Option<Lesson>,
+    /// Whether inputs are written to the history file.
+    pub keeps_history: bool,
     /// The model it opened with.
     model: Option<View>,
     tty: Tty,
@@ -55,7 +65,8 @@ impl Prompt {
         // A known seed can be written down by `/save`.
         let seed = *settings.seed.get_or_insert_with(clock);
         let session = new_session(&settings, &writer, true, Vec::new(), here());
-        let work = watched(&session, &writer, &tty);
+        let work = Work::new(session.interrupt(), true);
+        watch(&work, &writer, &tty);
         let mut prompt = Self {
             session: Rc::new(RefCell::new(session)),
             writer,
@@ -65,19 +76,46 @@ impl Prompt {
             typed: Vec::new(),
             failed: false,
             free: false,
+            ran: Vec::new(),
+            lesson: None,
+            keeps_history: true,
             model: None,
             tty,
             work,
         };
         prompt.begin(&loading(model.unwrap_or(DEMO)));
+        if !prompt.settings.no_init {
+            prompt.initialise();
+        }
         prompt
+    }
+
+    /// Runs the `init.rhai` of this person, if there is one; a failing one is reported.
+    fn initialise(&mut self) {
+        let Some(folder) = folders::settings(&crate::term::variable) else { return };
+        let file = folder.join("init.rhai");
+        let code = match fs::read_to_string(&file) {
+            Ok(code) => code,
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            Err(error) => {
+                let file = file.display();
+                self.writer.note(&format!("warning: {file} cannot be read: {error}; --no-init."));
+                return;
+            }
+        };
+        if let Err(failure) = self.compute(Some(&file.to_string_lossy()), &code) {
+            self.writer.failure(&failure);
+            self.writer.note("the session goes on without the rest of it; --no-init skips it");
+            return;
+        }
+        self.keep(&code, false);
     }
 
     /// The first lines, which `/save` writes down only if something needs them; the seed counts
     /// from here on.
     fn begin(&mut self, code: &str) {
         let seeding = format!("{}\nmodel", self.record.seeding());
-        match self.compute(code).and_then(|_| self.compute(&seeding)) {
+        match self.compute(None, code).and_then(|_| self.compute(None, &seeding)) {
             Ok(model) => {
                 self.record.prelude = code.to_owned();
                 self.model = model;
@@ -91,11 +129,17 @@ impl Prompt {
 
     /// Takes one text from the keyboard, a paste or a pipe.
     pub fn take(&mut self, text: &str) -> After {
-        let pieces = input::pieces(&self.session.borrow(), text, self.mode.get())
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>();
-        for piece in pieces {
+        if text.trim().is_empty() && self.lesson.is_some() && self.waits() {
+            return lesson::next(self);
+        }
+        let inputs = {
+            let session = self.session.borrow();
+            input::transcribed(&session, text).unwrap_or_else(|| {
+                let pieces = input::pieces(&session, text, self.mode.get());
+                pieces.into_iter().map(str::to_owned).collect()
+            })
+        };
+        for piece in inputs {
             if let After::Leave(code) = self.take_one(&piece) {
                 return After::Leave(code);
             }
@@ -104,7 +148,10 @@ impl Prompt {
     }
 
     fn take_one(&mut self, text: &str) -> After {
-        let sorted = input::sort(text, self.mode.get());
+        let sorted = match text.trim() {
+            word @ ("next" | "leave") if self.lesson.is_some() => Input::Command(word, ""),
+            _ => input::sort(text, self.mode.get()),
+        };
         if sorted != Input::Blank {
             self.typed.push(text.trim().to_owned());
         }
@@ -113,6 +160,7 @@ impl Prompt {
             Input::Command(name, argument) => commands::run(self, name, argument),
             Input::Question(topic) => self.explain(topic),
             Input::Say(words) if self.mode.get() == Mode::Chat => self.talk(words),
+            Input::Source(topic) => self.explain_all(topic),
             Input::Say(words) => self.evaluate(&format!("chat.say({})", quoted(words))),
             Input::Code(code) => self.evaluate(code),
         }
@@ -120,7 +168,16 @@ impl Prompt {
 
     /// Runs code as if it had been typed, shows its value and remembers it.
     pub fn evaluate(&mut self, code: &str) -> After {
-        match self.compute(code) {
+        self.evaluated(None, code)
+    }
+
+    /// Runs the code of a file, which failures call by its name.
+    pub fn evaluate_as(&mut self, name: &str, code: &str) -> After {
+        self.evaluated(Some(name), code)
+    }
+
+    fn evaluated(&mut self, name: Option<&str>, code: &str) -> After {
+        match self.compute(name, code) {
             Ok(view) => {
                 self.keep(code, view.is_some());
                 view.iter().for_each(|view| self.writer.view(view));
@@ -146,16 +203,35 @@ impl Prompt {
     pub fn keep(&mut self, code: &str, shown: bool) {
         let session = self.session.borrow();
         let compiles = |code: &str| session.check("saved", code).is_ok();
-        self.record.add(code, shown, &compiles);
+        // In the middle of a script a `#!` line is an error.
+        let code = match code.strip_prefix("#!") {
+            Some(rest) => format!("// {rest}"),
+            None => code.to_owned(),
+        };
+        self.record.add(&code, self.typed.len(), shown, &compiles);
     }
 
     /// Runs code with a quiet keyboard and Ctrl-C at work.
-    pub fn compute(&self, code: &str) -> Result<Option<View>, Failure> {
+    pub fn compute(&self, name: Option<&str>, code: &str) -> Result<Option<View>, Failure> {
         let _busy = self.work.start();
         let _quiet = self.tty.quiet();
-        let result = self.session.borrow_mut().eval(code);
+        let mut session = self.session.borrow_mut();
+        let result = match name {
+            Some(name) => session.eval_as(name, code),
+            None => session.eval(code),
+        };
         self.writer.fresh_line();
         result
+    }
+
+    /// What Ctrl-Z at the prompt stops.
+    pub fn tty(&self) -> Tty {
+        self.tty.clone()
+    }
+
+    /// Whether somebody is there to be waited for.
+    pub fn waits(&self) -> bool {
+        self.tty.is_there()
     }
 
     /// A person goes on after Ctrl-C; a pipe ends.
@@ -173,6 +249,24 @@ impl Prompt {
         let text = match topic {
             "" => manual::overview(&session, width),
             topic => session.help(topic, width),
+        };
+        self.writer.line(text.trim_end());
+        After::Stay
+    }
+
+    /// Shows all there is to know about a topic: the source of a function of this session.
+    fn explain_all(&self, topic: &str) -> After {
+        if topic.is_empty() {
+            return self.explain(topic);
+        }
+        let width = self.writer.screen().canvas().width;
+        let session = self.session.borrow();
+        let text = session.source(topic, width);
+        let screen = self.writer.screen();
+        let coloured = screen.colour && session.is_defined(topic);
+        let text = match coloured {
+            true => crate::helper::painted(&text, &session.colours(&text)),
+            false => text,
         };
         self.writer.line(text.trim_end());
         After::Stay
@@ -219,16 +313,24 @@ pub fn new_session(
         terminal: writer.screen().terminal,
     };
     let writer = writer.clone();
-    Session::new(options, Rc::new(move |output| writer.send(output)))
+    let session = Session::new(options, Rc::new(move |output| writer.send(output)));
+    if settings.json {
+        session.speak_json();
+    }
+    session
 }
 
 /// The work of a session, stopped by Ctrl-C from now on.
 pub fn watched(session: &Session, writer: &Writer, tty: &Tty) -> Work {
-    let work = Work { stop: session.interrupt(), ..Work::default() };
+    let work = Work::new(session.interrupt(), false);
+    watch(&work, writer, tty);
+    work
+}
+
+fn watch(work: &Work, writer: &Writer, tty: &Tty) {
     if let Err(error) = work.watch(tty) {
         writer.note(&format!("warning: Ctrl-C will end the program: {error}."));
     }
-    work
 }
 
 /// The folder the program was started in.

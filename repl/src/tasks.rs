@@ -1,10 +1,12 @@
 //! What `rwkv` does, task by task.
 
-use crate::arguments::{Arguments, Convert, Run, Settings, Task};
+use crate::arguments::{Arguments, Convert, Measured, Run, Settings, Task};
+use crate::bench;
 use crate::editor::{read_lines, read_terminal};
 use crate::input::Mode;
 use crate::manual;
 use crate::output::Writer;
+use crate::papers;
 use crate::session::{Prompt, here, new_session, watched};
 use crate::term::Screen;
 use crate::tty::Tty;
@@ -37,9 +39,16 @@ pub fn run(arguments: Arguments) -> i32 {
         (None, Some(code)) => desk.show(&code, Vec::new()),
         (None, None) => desk.prompt(None, false),
         (Some(Task::Chat { model }), None) => desk.prompt(model.as_deref(), true),
-        (Some(Task::Info { path, json }), None) => desk.result(describe(&path, json)),
+        (Some(Task::Info { path }), None) => {
+            let json = desk.settings.json;
+            desk.result(describe(&path, json))
+        }
         (Some(Task::Convert(task)), None) => desk.convert(task),
         (Some(Task::Definitions), None) => desk.tell(Session::definitions),
+        (Some(Task::Reference), None) => desk.tell(papers::reference),
+        (Some(Task::Man), None) => desk.tell(papers::man),
+        (Some(Task::Completions { shell }), None) => desk.tell(|_| papers::completions(shell)),
+        (Some(Task::Bench { what: Measured::Ui }), None) => desk.bench(),
         (Some(Task::Help { topic }), None) => {
             desk.tell(|session| explained(session, topic.as_deref(), out.canvas().width))
         }
@@ -62,6 +71,13 @@ fn explained(session: &Session, topic: Option<&str>, width: usize) -> String {
 }
 
 impl Desk {
+    /// Figures of the prompt beside their targets.
+    fn bench(self) -> i32 {
+        let session = new_session(&self.settings, &self.writer, false, Vec::new(), here());
+        let figures = bench::prompt(&session);
+        self.result(figures.map_err(|error| format!("the prompt cannot be measured: {error}.")))
+    }
+
     fn prompt(self, model: Option<&str>, chat: bool) -> i32 {
         let mut prompt = Prompt::open(self.settings, self.writer, self.tty, model);
         if model.is_some() && prompt.failed {

@@ -11,6 +11,8 @@ pub struct Screen {
     pub terminal: bool,
     /// Whether escape codes for colour are welcome.
     pub colour: bool,
+    /// Whether they would be, were it not for the plain style.
+    colourful: bool,
     unicode: bool,
     plain: bool,
 }
@@ -19,12 +21,20 @@ impl Screen {
     /// The screen behind a stream, from the settings and the environment.
     pub fn new(settings: &Settings, terminal: bool) -> Self {
         let plain = settings.plain || variable("RWKV_PLAIN").is_some_and(|value| value != "0");
-        Self {
-            terminal,
-            colour: !plain && colour(settings.color, terminal, &variable),
-            unicode: unicode(&variable),
-            plain,
-        }
+        let colourful = colour(settings.color, terminal, &variable);
+        let screen =
+            Self { terminal, colour: colourful, colourful, unicode: unicode(&variable), plain };
+        screen.in_style(plain)
+    }
+
+    /// The same screen with or without the plain style.
+    pub fn in_style(self, plain: bool) -> Self {
+        Self { plain, colour: self.colourful && !plain, ..self }
+    }
+
+    /// Whether the plain style of screen readers is on.
+    pub fn is_plain_style(&self) -> bool {
+        self.plain
     }
 
     /// Whether lines stay as they were written: for screen readers and for pipes.

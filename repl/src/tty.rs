@@ -1,40 +1,74 @@
-//! The terminal's input side: quiet while a line runs, restored whatever happens, and Ctrl-C.
+//! The terminal's input side: quiet while a line runs, restored whatever happens; Ctrl-C, Ctrl-Z.
 
+use nix::libc::termios;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Two Ctrl-C within this time end the program, if the first did not stop the work.
-const TWICE: Duration = Duration::from_secs(2);
+/// After a second Ctrl-C that went unheard, a third within this time ends the program.
+const OFFER: Duration = Duration::from_secs(2);
+/// Longest wait for a stop that does not come, because the system forbids it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How the terminal was when the program started; nothing if stdin is no terminal.
 #[derive(Clone)]
-pub struct Tty(Option<Termios>);
+pub struct Tty {
+    found: Option<termios>,
+    /// How often `fg` brought the program back.
+    resumed: Arc<AtomicUsize>,
+}
 
 impl Tty {
     /// Remembers the terminal as it is now.
     pub fn new() -> Self {
-        Self(tcgetattr(io::stdin()).ok())
+        Self { found: tcgetattr(io::stdin()).ok().map(Into::into), resumed: Arc::default() }
     }
 
     /// Whether somebody types at stdin.
     pub fn is_there(&self) -> bool {
-        self.0.is_some()
+        self.found.is_some()
     }
 
     /// Hides keys typed ahead and keeps them for the next prompt, until the guard is dropped.
     /// Ctrl-C and Ctrl-Z stay signals.
     pub fn quiet(&self) -> Quiet<'_> {
-        if let Some(mut mode) = self.0.clone() {
+        if let Some(mut mode) = self.found.map(Termios::from) {
             mode.local_flags &= !(LocalFlags::ECHO | LocalFlags::ICANON);
             set(&mode);
         }
         Quiet(self)
+    }
+
+    /// Stops all programs of this job until `fg`, as Ctrl-Z does where the terminal itself takes
+    /// it for a signal, and returns when this one goes on.
+    pub fn stop_job(&self) {
+        let before = self.resumed.load(Relaxed);
+        if kill(Pid::from_raw(0), Signal::SIGTSTP).is_err() {
+            return;
+        }
+        // The thread that watches the signals stops us all; this one must touch nothing before.
+        let start = Instant::now();
+        while self.resumed.load(Relaxed) == before && start.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Stops the program with the terminal as it was found; `fg` finds it as it is now.
+    fn suspend(&self) {
+        let now = tcgetattr(io::stdin());
+        self.restore();
+        // There is nothing to stop where the system knows no such signal.
+        let _ = emulate_default_handler(SIGTSTP);
+        now.iter().for_each(set);
+        self.resumed.fetch_add(1, Relaxed);
     }
 
     /// Leaves the program with the terminal as it was found.
@@ -44,8 +78,8 @@ impl Tty {
     }
 
     fn restore(&self) {
-        if let Some(mode) = &self.0 {
-            set(mode);
+        if let Some(mode) = self.found.map(Termios::from) {
+            set(&mode);
         }
     }
 }
@@ -68,12 +102,30 @@ impl Drop for Quiet<'_> {
 #[derive(Clone, Default)]
 pub struct Work {
     /// Set by Ctrl-C, read by whatever computes.
-    pub stop: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     /// Whether something computes at all.
-    pub busy: Arc<AtomicBool>,
+    busy: Arc<AtomicBool>,
+    /// Whether there is a session to lose, so that nothing ends it without asking.
+    session: bool,
+}
+
+/// What a Ctrl-C does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// The work is asked to stop.
+    Stop,
+    /// It was asked before and has not stopped: one may leave.
+    Offer,
+    /// The program ends.
+    Leave,
 }
 
 impl Work {
+    /// The work that `stop` stops; `session` tells whether there is something to lose with it.
+    pub fn new(stop: Arc<AtomicBool>, session: bool) -> Self {
+        Self { stop, session, ..Self::default() }
+    }
+
     /// Marks the work as running until the guard is dropped.
     pub fn start(&self) -> Busy<'_> {
         self.stop.store(false, Relaxed);
@@ -81,36 +133,53 @@ impl Work {
         Busy(self)
     }
 
-    /// Turns SIGINT into `stop`, a second one at once into exit code 130, and SIGTERM into a
-    /// restored terminal.
+    /// Turns SIGINT into `stop`, repeated ones into an offer to leave and exit code 130, SIGTSTP
+    /// into a stop with the terminal restored, SIGTERM and SIGHUP into an end with it restored.
     ///
     /// # Errors
     /// When the signal handlers cannot be installed.
     pub fn watch(&self, tty: &Tty) -> io::Result<()> {
         let (work, tty) = (self.clone(), tty.clone());
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGTSTP])?;
         let watch = move || {
-            let mut last = None;
+            let mut offered = None;
             for signal in signals.forever() {
-                if signal == SIGTERM {
-                    tty.exit(128 + SIGTERM);
+                match signal {
+                    SIGINT => offered = work.interrupted(offered, &tty),
+                    SIGTSTP => tty.suspend(),
+                    other => tty.exit(128 + other),
                 }
-                last = work.interrupted(last, &tty);
             }
         };
         thread::Builder::new().name("signals".into()).spawn(watch).map(drop)
     }
 
-    fn interrupted(&self, last: Option<Instant>, tty: &Tty) -> Option<Instant> {
-        let again = last.is_some_and(|time| time.elapsed() < TWICE);
+    fn interrupted(&self, offered: Option<Instant>, tty: &Tty) -> Option<Instant> {
         if !self.busy.load(Relaxed) {
             return None;
         }
-        // The flag is still up, so the first Ctrl-C went unheard.
-        if self.stop.swap(true, Relaxed) && again {
-            tty.exit(130);
+        let unheard = self.stop.swap(true, Relaxed);
+        let recent = offered.is_some_and(|time| time.elapsed() < OFFER);
+        match answer(unheard, self.session, recent) {
+            Answer::Stop => None,
+            Answer::Offer => {
+                eprintln!(
+                    "still in one long step; Ctrl-C once more leaves, and the session with it"
+                );
+                Some(Instant::now())
+            }
+            Answer::Leave => tty.exit(130),
         }
-        Some(Instant::now())
+    }
+}
+
+/// The answer to a Ctrl-C, by whether an earlier one is still `unheard`, whether there is a
+/// `session` to lose, and whether leaving was `offered` a moment ago.
+fn answer(unheard: bool, session: bool, offered: bool) -> Answer {
+    match (unheard, session && !offered) {
+        (false, _) => Answer::Stop,
+        (true, true) => Answer::Offer,
+        (true, false) => Answer::Leave,
     }
 }
 
@@ -120,5 +189,24 @@ pub struct Busy<'a>(&'a Work);
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.busy.store(false, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_is_offered_before_it_happens() {
+        for (unheard, session, offered, expected) in [
+            (false, true, false, Answer::Stop),
+            (false, true, true, Answer::Stop),
+            (true, true, false, Answer::Offer),
+            (true, true, true, Answer::Leave),
+            (false, false, false, Answer::Stop),
+            (true, false, false, Answer::Leave),
+        ] {
+            assert_eq!(answer(unheard, session, offered), expected);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! From an error of the engine to a failure in our words.
 
+mod syntax;
+
 use crate::error::{Failure, FailureKind, Place};
 use crate::help::{Entry, Kind, Registry, readable};
 use crate::host::Host;
@@ -50,7 +52,10 @@ impl Diagnosis<'_> {
         name: &str,
         calls: Vec<(String, Option<Place>)>,
     ) -> Failure {
-        let place = self.place(name, error.position()).map(Box::new);
+        let place = self.place(name, error.position());
+        // An error that does not know its place happened in the innermost call.
+        let place =
+            place.or_else(|| calls.first().and_then(|(_, from)| from.clone())).map(Box::new);
         error.clear_position();
         let kind = match &error {
             EvalAltResult::ErrorParsing(..) => FailureKind::Syntax,
@@ -82,7 +87,7 @@ impl Diagnosis<'_> {
                 format!("`{name}` is a constant"),
                 Some(format!("declare it with `let {name} = ..` if it should change")),
             ),
-            E::ErrorParsing(what, _) => (sentence(&what.to_string()), None),
+            E::ErrorParsing(what, _) => (sentence(&what.to_string()), syntax::hint(&what, place)),
             E::ErrorTerminated(..) => ("interrupted".into(), None),
             E::ErrorDataRace(what, _) => data_race(&what),
             E::ErrorNonPureMethodCallOnConstant(name, _) => (
@@ -126,7 +131,7 @@ impl Diagnosis<'_> {
         let dotted = place.is_some_and(|p| p.text[..p.range.start].trim_end().ends_with('.'));
         if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
             let message = format!("`{name}` does not work between {}", arguments.join(" and "));
-            return (message, None);
+            return (message, numbers_of_texts(&arguments));
         }
         match arguments.first().filter(|_| dotted) {
             Some(of) => self.no_method(name, of, &arguments[1..]),
@@ -198,6 +203,13 @@ impl Diagnosis<'_> {
             }
         }
     }
+}
+
+/// What to do about an operator between a text and a number.
+fn numbers_of_texts(types: &[String]) -> Option<String> {
+    let has = |wanted: &[&str]| types.iter().any(|of| wanted.contains(&of.as_str()));
+    let hint = "a text becomes a number by `.to_int()` or `.to_float()`";
+    (has(&["String"]) && has(&["Integer", "Float"])).then(|| hint.to_string())
 }
 
 /// What an exit value means to the shell.

@@ -66,6 +66,11 @@ impl Place {
         Some(Self { name: name.into(), text, line, column, range: start..end })
     }
 
+    /// The text of the token.
+    pub fn token(&self) -> &str {
+        &self.text[self.range.clone()]
+    }
+
     /// `name:line:column`.
     pub fn address(&self) -> String {
         format!("{}:{}:{}", self.name, self.line, self.column)

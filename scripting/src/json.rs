@@ -80,6 +80,7 @@ fn seen(view: &View) -> Json {
             let pairs = bars.labels.iter().cloned().zip(bars.values.iter().map(|&v| v.into()));
             pairs.collect::<serde_json::Map<_, _>>().into()
         }
+        View::Tree(tree) => rows(&tree.table()),
         View::Group(views) => views.iter().map(seen).collect(),
     }
 }

@@ -186,7 +186,13 @@ impl Session {
             value = match outcome {
                 Err(error) => match *error {
                     EvalAltResult::Return(value, _) => return Ok(value.flatten()),
-                    other => return Err(Box::new(other)),
+                    mut other => {
+                        // Calls through a module, for one, do not say where they are.
+                        if other.position().is_none() {
+                            other.set_position(statement.position());
+                        }
+                        return Err(Box::new(other));
+                    }
                 },
                 Ok(value) => value,
             };

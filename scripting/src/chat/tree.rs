@@ -139,7 +139,8 @@ impl Tree {
         format!("{question} {} {}", signs.arrow, shorten(&reply, left))
     }
 
-    fn table(&self) -> Table {
+    /// The turns as rows, with what they follow.
+    pub fn table(&self) -> Table {
         let row = |(number, node): (usize, &Node)| {
             let place = match self.path.contains(&number) {
                 _ if number == self.here() => "here",

@@ -160,7 +160,8 @@ fn overview(topic: &str, members: &[&Entry], width: usize) -> String {
     for entry in members {
         let line: &mut String = lines.entry((entry.kind, entry.name.clone())).or_default();
         if line.is_empty() {
-            let call = entry.signature().replacen(&format!("{topic}."), ".", 1);
+            let of = entry.receiver.as_deref().unwrap_or(topic);
+            let call = entry.signature().replacen(&format!("{of}."), ".", 1);
             let call = hung(&call, width, "  ", "      ");
             let sentence = hung(&entry.sentence(), width, "      ", "      ");
             *line = format!("{call}\n{sentence}").trim_end().to_string();

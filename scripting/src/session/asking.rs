@@ -61,6 +61,11 @@ impl Session {
         }
     }
 
+    /// Whether a script of this session defined a function of that name.
+    pub fn is_defined(&self, name: &str) -> bool {
+        self.functions.names().any(|defined| defined == name)
+    }
+
     /// Every topic with its first sentence.
     pub fn topics(&self) -> Vec<(String, String)> {
         self.registry.topics()
@@ -71,8 +76,9 @@ impl Session {
         let names: BTreeSet<&str> = self.scope.iter_raw().map(|(name, ..)| name).collect();
         let values = names.into_iter().filter_map(|name| Some((name, self.scope.get(name)?)));
         let line = |(name, value): (&str, &Dynamic)| {
-            let view = view_of(&self.engine, value).one_line(60);
-            (name.to_string(), type_of(&self.engine, value), view)
+            let value = value.flatten_clone();
+            let view = view_of(&self.engine, &value).one_line(60);
+            (name.to_string(), type_of(&self.engine, &value), view)
         };
         values.map(line).collect()
     }
