@@ -139,6 +139,11 @@ pub fn next(prompt: &mut Prompt) -> After {
         let (number, count) = (lesson.done + 1, lesson.steps.len());
         let prose = step.prose.clone();
         tell(prompt, &format!("{number}/{count}  {heading}"), &prose, &code);
+        if code.is_empty() {
+            // An introduction needs no Enter of its own.
+            prompt.lesson.iter_mut().for_each(|lesson| lesson.done = number);
+            continue;
+        }
         let failed = std::mem::take(&mut prompt.failed);
         if let After::Leave(code) = prompt.evaluate(&code) {
             return After::Leave(code);
@@ -149,9 +154,7 @@ pub fn next(prompt: &mut Prompt) -> After {
             prompt.writer.note("this step did not end; Enter runs it once more, /leave ends");
             return After::Stay;
         }
-        if let Some(lesson) = &mut prompt.lesson {
-            lesson.done = number;
-        }
+        prompt.lesson.iter_mut().for_each(|lesson| lesson.done = number);
         if number == count {
             return end(prompt);
         }
@@ -170,6 +173,9 @@ fn tell(prompt: &Prompt, heading: &str, prose: &str, code: &str) {
     prompt.writer.line(&format!("\n{}", bold(heading)));
     if !prose.is_empty() {
         prompt.writer.line(&wrapped(prose, screen.canvas().width.min(100)));
+    }
+    if code.is_empty() {
+        return;
     }
     let code = if screen.colour {
         crate::helper::painted(code, &prompt.session.borrow().colours(code))

@@ -32,10 +32,11 @@ fn every_function_has_a_sentence_and_an_example() {
 }
 
 /// Arguments that a name and a type say all about, whatever the function.
-const PLAIN: [&str; 6] = ["path", "other", "index", "seed", "n", "range"];
+const PLAIN: [&str; 10] =
+    ["path", "other", "index", "seed", "n", "range", "layer", "head", "dtype", "weight"];
 
 /// Plainer words that a doc may use for an argument.
-const SAID_AS: [(&str, &[&str]); 7] = [
+const SAID_AS: [(&str, &[&str]); 10] = [
     ("content", &["text", "ask", "question", "returned", "read"]),
     ("choices", &["texts"]),
     ("factor", &["times", "multiplies"]),
@@ -43,6 +44,9 @@ const SAID_AS: [(&str, &[&str]); 7] = [
     ("work", &["function"]),
     ("from", &["checkpoint"]),
     ("values", &["array"]),
+    ("list", &["array"]),
+    ("toward", &["that show"]),
+    ("away", &["that do not"]),
 ];
 
 #[test]
