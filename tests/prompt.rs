@@ -281,6 +281,7 @@ fn commands_look_at_the_session() {
         ("/info toy:rwkv4\n", "RWKV-4"),
         ("/state\n", "State RWKV-7"),
         ("let o = model.forward_gpt(\"a\")\n/state o\n", "State RWKV-7"),
+        ("/modes The cat sat.\n", "one pass"),
         ("/device\n", "\"cpu\""),
         ("/set\n", "history  on"),
         ("/set history off\n", "history  off"),

@@ -42,6 +42,7 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "vars", aliases: &["who"], argument: "", about: "List the variables of this session.", run: looking::vars },
     Command { name: "drop", aliases: &[], argument: "NAME", about: "Drop a variable and free what it holds.", run: looking::drop_variable },
     Command { name: "state", aliases: &[], argument: "[NAME]", about: "Show the state of the chat, or of a variable.", run: looking::state },
+    Command { name: "modes", aliases: &[], argument: "TEXT", about: "Read TEXT in one pass and token by token, and compare.", run: looking::modes },
     Command { name: "info", aliases: &[], argument: "[MODEL]", about: "What `model` is, or what a file is.", run: looking::info },
     Command { name: "models", aliases: &[], argument: "", about: "List the models of the program and those in this folder.", run: looking::models },
     Command { name: "device", aliases: &[], argument: "", about: "Where models run; `rwkv --device` chooses.", run: looking::device },

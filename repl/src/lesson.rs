@@ -9,7 +9,9 @@ use std::fs;
 #[rustfmt::skip]
 const LESSONS: &[(&str, &str)] = &[
     ("1_what_a_token_does", include_str!("../../scripts/lessons/1_what_a_token_does.rhai")),
+    ("2_the_same_sum", include_str!("../../scripts/lessons/2_the_same_sum.rhai")),
     ("3_why_it_does_not_grow", include_str!("../../scripts/lessons/3_why_it_does_not_grow.rhai")),
+    ("4_decay_and_half_life", include_str!("../../scripts/lessons/4_decay_and_half_life.rhai")),
     ("5_the_delta_rule", include_str!("../../scripts/lessons/5_the_delta_rule.rhai")),
     ("6_past_the_trained_length", include_str!("../../scripts/lessons/6_past_the_trained_length.rhai")),
     ("7_editing_one_memory", include_str!("../../scripts/lessons/7_editing_one_memory.rhai")),

@@ -36,6 +36,11 @@ pub fn state(prompt: &mut Prompt, name: &str) -> After {
     }
 }
 
+/// `/modes TEXT`: GPT mode beside RNN mode.
+pub fn modes(prompt: &mut Prompt, text: &str) -> After {
+    prompt.evaluate(&format!("model.compare_modes({})", quoted(text)))
+}
+
 /// `/info`: of the model of the session, or of a file.
 pub fn info(prompt: &mut Prompt, path: &str) -> After {
     match path {

@@ -1,6 +1,7 @@
 //! Values as JSON: what a program at the other end of a pipe can read.
 
 use crate::host::Value;
+use crate::report::Report;
 use crate::show::text_of;
 use crate::state::State;
 use crate::tensor::Tensor;
@@ -31,6 +32,10 @@ pub fn json_of(engine: &rhai::Engine, value: &Dynamic) -> Json {
     }
     if let Some(map) = value.read_lock::<Map>() {
         return map.iter().map(|(key, item)| (key.to_string(), json_of(engine, item))).collect();
+    }
+    if let Some(report) = value.read_lock::<Report>() {
+        let fields = report.fields().iter();
+        return fields.map(|(key, item)| (key.to_string(), json_of(engine, item))).collect();
     }
     ours(&value).unwrap_or_else(|| text_of(engine, &value).into())
 }

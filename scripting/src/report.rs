@@ -27,6 +27,11 @@ impl Report {
         View::Group(vec![View::Text(self.title.clone()), self.view.clone()])
     }
 
+    /// The numbers by their names.
+    pub fn fields(&self) -> &Map {
+        &self.fields
+    }
+
     /// Names of the fields, in alphabetical order.
     pub fn names(&self) -> Vec<&str> {
         self.fields.keys().map(|name| name.as_str()).collect()

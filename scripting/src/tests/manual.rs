@@ -36,8 +36,9 @@ const PLAIN: [&str; 10] =
     ["path", "other", "index", "seed", "n", "range", "layer", "head", "dtype", "weight"];
 
 /// Plainer words that a doc may use for an argument.
-const SAID_AS: [(&str, &[&str]); 10] = [
+const SAID_AS: [(&str, &[&str]); 11] = [
     ("content", &["text", "ask", "question", "returned", "read"]),
+    ("tokens", &["text", "run over"]),
     ("choices", &["texts"]),
     ("factor", &["times", "multiplies"]),
     ("name", &["part", "path"]),
