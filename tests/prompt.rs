@@ -330,7 +330,10 @@ fn json_lines_can_be_read_by_a_program() {
 fn the_program_documents_itself() {
     let folder = Folder::new();
     for (args, parts) in [
-        (&["man"][..], &[".TH", "\\-\\-no\\-init", "/lesson", "load_model"][..]),
+        (
+            &["man"][..],
+            &[".TH", "\\-\\-no\\-init", ".SH \"AT THE PROMPT\"", "/lesson", "load_model"][..],
+        ),
         (&["completions", "bash"], &["_rwkv()", "completions"]),
         (&["completions", "fish"], &["complete -c rwkv"]),
         (&["reference"], &["# Reference", "| `/lesson [N\\|FILE]` |", "### load_model"]),

@@ -4,7 +4,8 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
-const EXAMPLES: &str = "\
+/// What `rwkv --help` begins with.
+pub const EXAMPLES: &str = "\
 Examples:
   rwkv                               open the prompt with a small demo model
   rwkv chat world.safetensors        talk to a model

@@ -1,5 +1,6 @@
 //! How quick the prompt is on this machine, beside what it should be.
 
+use crate::input::{self, Mode};
 use crate::timing::words;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
@@ -12,7 +13,9 @@ use std::time::{Duration, Instant};
 
 /// Lines of the script that Enter has to look through.
 const LINES: usize = 400;
-/// Longest wait for the program to say something.
+/// Silence after which it has said everything, in milliseconds.
+const QUIET: u16 = 20;
+/// Longest wait for the program to say something, in milliseconds.
 const PATIENCE: u16 = 10_000;
 
 /// A table of figures: each the median of several runs.
@@ -36,8 +39,10 @@ pub fn prompt(session: &Session) -> io::Result<View> {
         lists.push(program.answer("\t")?);
         program.leave()?;
     }
-    let script = "fn step(x) { if x > 1 { [x, 2 * x] } else { #{ a: x } } }\n".repeat(LINES);
-    let enter = repeated(|| session.is_complete(&script));
+    let line =
+        |n| format!("fn step_{n}(x) {{ if x > {n} {{ [x, 2 * x] }} else {{ #{{ a: x }} }} }}\n");
+    let script: String = (0..LINES).map(line).collect();
+    let enter = repeated(|| input::is_complete(session, &script, Mode::Code));
     let complete = repeated(|| session.complete("let a = [1, 2].", 15));
     let figures = [
         ("start to prompt, demo model loaded", starts, 100),
@@ -97,10 +102,15 @@ impl Program {
         Ok(())
     }
 
+    /// Whether it says something within some milliseconds.
+    fn speaks(&self, patience: u16) -> io::Result<bool> {
+        let mut ready = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
+        Ok(poll(&mut ready, PollTimeout::from(patience))? > 0)
+    }
+
     fn read(&mut self) -> io::Result<String> {
         let mut bytes = [0; 4096];
-        let mut ready = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut ready, PollTimeout::from(PATIENCE))? == 0 {
+        if !self.speaks(PATIENCE)? {
             return Err(io::Error::other("it does not answer"));
         }
         let count = self.terminal.read(&mut bytes)?;
@@ -109,6 +119,10 @@ impl Program {
 
     /// Types keys, and how long it takes until something is seen.
     fn answer(&mut self, keys: &str) -> io::Result<Duration> {
+        // What it still has to say is no answer.
+        while self.speaks(QUIET)? {
+            self.read()?;
+        }
         let start = Instant::now();
         self.terminal.write_all(keys.as_bytes())?;
         self.read()?;

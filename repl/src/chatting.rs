@@ -135,7 +135,7 @@ impl Prompt {
             Line::Free(format, words) => {
                 let usual = "sampler: chat.sampler, max_tokens: chat.max_tokens";
                 let begun = format!("let free = model.new_chat(#{{ {format}, {usual} }});");
-                if let Err(failure) = self.compute(None, &begun) {
+                if let Err(failure) = self.compute(&begun) {
                     return self.failed(&failure);
                 }
                 self.keep(&begun, false);
@@ -153,7 +153,7 @@ impl Prompt {
         }
         self.free = call.chat == "free";
         let before = self.session.borrow().standing(call.chat);
-        let made = self.compute(None, &call.code());
+        let made = self.compute(&call.code());
         let after = self.session.borrow().standing(call.chat);
         let failure = match made {
             Ok(_) => {
@@ -251,7 +251,7 @@ pub fn set(prompt: &mut Prompt, argument: &str) -> After {
 /// `/save-chat FILE`
 pub fn save(prompt: &mut Prompt, file: &str) -> After {
     let code = format!("chat.save({})", quoted(file));
-    match prompt.compute(None, &code) {
+    match prompt.compute(&code) {
         Ok(_) => {
             prompt.keep(&code, false);
             prompt.writer.note(&format!("wrote the chat to {file}"));

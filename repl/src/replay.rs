@@ -4,6 +4,7 @@ use crate::history;
 use crate::input::quoted;
 use crate::saving::Saved;
 use crate::session::{After, Prompt};
+use rwkv_scripting::Session;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
@@ -38,12 +39,13 @@ pub fn reload(prompt: &mut Prompt, _: &str) -> After {
     let changed: Vec<_> = prompt.ran.iter().filter_map(changed).collect();
     let mut names: Vec<String> =
         changed.iter().map(|(path, _)| path.display().to_string()).collect();
-    let imported = prompt.session.borrow_mut().reload();
+    let imported = prompt.working(Session::reload);
     match imported {
         Ok(files) => names.extend(files.iter().map(|file| file.display().to_string())),
         Err(failure) => {
-            prompt.failed = true;
-            prompt.writer.failure(&failure);
+            if let After::Leave(code) = prompt.failed(&failure) {
+                return After::Leave(code);
+            }
         }
     }
     for (path, text) in changed {

@@ -103,7 +103,7 @@ impl Prompt {
                 return;
             }
         };
-        if let Err(failure) = self.compute(Some(&file.to_string_lossy()), &code) {
+        if let Err(failure) = self.computed(Some(&file.to_string_lossy()), &code) {
             self.writer.failure(&failure);
             self.writer.note("the session goes on without the rest of it; --no-init skips it");
             return;
@@ -115,7 +115,7 @@ impl Prompt {
     /// from here on.
     fn begin(&mut self, code: &str) {
         let seeding = format!("{}\nmodel", self.record.seeding());
-        match self.compute(None, code).and_then(|_| self.compute(None, &seeding)) {
+        match self.compute(code).and_then(|_| self.compute(&seeding)) {
             Ok(model) => {
                 self.record.prelude = code.to_owned();
                 self.model = model;
@@ -177,7 +177,7 @@ impl Prompt {
     }
 
     fn evaluated(&mut self, name: Option<&str>, code: &str) -> After {
-        match self.compute(name, code) {
+        match self.computed(name, code) {
             Ok(view) => {
                 self.keep(code, view.is_some());
                 view.iter().for_each(|view| self.writer.view(view));
@@ -212,14 +212,22 @@ impl Prompt {
     }
 
     /// Runs code with a quiet keyboard and Ctrl-C at work.
-    pub fn compute(&self, name: Option<&str>, code: &str) -> Result<Option<View>, Failure> {
-        let _busy = self.work.start();
-        let _quiet = self.tty.quiet();
-        let mut session = self.session.borrow_mut();
-        let result = match name {
+    pub fn compute(&self, code: &str) -> Result<Option<View>, Failure> {
+        self.computed(None, code)
+    }
+
+    fn computed(&self, name: Option<&str>, code: &str) -> Result<Option<View>, Failure> {
+        self.working(|session| match name {
             Some(name) => session.eval_as(name, code),
             None => session.eval(code),
-        };
+        })
+    }
+
+    /// Work of the session with a quiet keyboard and Ctrl-C at work.
+    pub fn working<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {
+        let _busy = self.work.start();
+        let _quiet = self.tty.quiet();
+        let result = work(&mut self.session.borrow_mut());
         self.writer.fresh_line();
         result
     }

@@ -31,7 +31,7 @@ pub fn is_complete(engine: &Engine, text: &str) -> bool {
         return false;
     }
     let Err(error) = engine.compile(text) else { return true };
-    let start = byte(text, error.1);
+    let start = Lines::new(text).byte(error.1);
     if matches!(*error.0, ParseErrorType::BadInput(LexError::UnterminatedString)) {
         return !opens_raw_text(text, start);
     }
@@ -86,7 +86,7 @@ pub struct Lexed {
 impl Lexed {
     /// Cuts a text; follows back-quoted strings in and out of their `${ .. }`.
     pub fn new(engine: &Engine, text: &str) -> Self {
-        let inputs = [text];
+        let (inputs, lines) = ([text], Lines::new(text));
         let (mut stream, control) = engine.lex(&inputs);
         stream.state.include_comments = true;
         let mut braces: Vec<bool> = Vec::new();
@@ -106,7 +106,7 @@ impl Lexed {
                 }
                 _ => {}
             }
-            starts.push((token, byte(text, position)));
+            starts.push((token, lines.byte(position)));
         }
         let open_comment = stream.state.comment_level > 0;
         Self { tokens: ranges(text, starts), open_comment }
@@ -128,11 +128,23 @@ fn ranges(text: &str, starts: Vec<(Token, usize)>) -> Vec<(Token, Range<usize>)>
     starts.into_iter().zip(ends).map(cut).collect()
 }
 
-/// The byte a position of the engine means; the end of the text if it has none.
-pub fn byte(text: &str, position: Position) -> usize {
-    match position.line() {
-        Some(line) => offset(text, line, position.position().unwrap_or(1).max(1)),
-        None => text.len(),
+/// A text and where its lines begin, for the many positions of a long one.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(ends).collect() }
+    }
+
+    /// The byte a position of the engine means; the end of the text if it has none.
+    fn byte(&self, position: Position) -> usize {
+        let start = position.line().and_then(|line| self.starts.get(line - 1));
+        let Some(&start) = start else { return self.text.len() };
+        start + offset(&self.text[start..], 1, position.position().unwrap_or(1).max(1))
     }
 }
 
