@@ -252,6 +252,8 @@ impl<'a> Draft<'a> {
     ) -> Result<Generation> {
         let start = Instant::now();
         let mut luck = self.sampling.luck();
+        let left = limit.saturating_sub(self.tokens.len()) as u64;
+        let counter = self.model.progress.begin("generating".into(), "tokens", left);
         let finish = loop {
             if self.constraint.as_ref().is_some_and(Constraint::is_complete) {
                 break Finish::Complete;
@@ -269,6 +271,7 @@ impl<'a> Draft<'a> {
                 Err(error) if error.is::<Interrupted>() => break Finish::Interrupted,
                 Err(error) => return Err(error),
             }
+            counter.add(1);
             // Not before: a choice that is not read has not been made.
             luck = self.sampling.luck();
             let (safe, finish) = self.write(choice)?;

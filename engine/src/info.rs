@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
@@ -12,6 +13,7 @@ use crate::adapter::{self, Adapter};
 use crate::chat::Format;
 use crate::checkpoint::{self, AXES, Checkpoint, Dtype, Entry, TUNED};
 use crate::model::{Interrupted, expected_tokenizer};
+use crate::progress::Progress;
 use crate::rwkv::{detect, tuned_for};
 use crate::weights::{Source, Weights};
 
@@ -261,6 +263,8 @@ pub struct Conversion {
     pub dtype: Option<Dtype>,
     /// What is added to the weights.
     pub adapters: Vec<Adapter>,
+    /// Who is told how far it is.
+    pub progress: Arc<Progress>,
 }
 
 /// Writes a checkpoint of any kind anew in BlinkDL's names, tensor by tensor.
@@ -287,10 +291,13 @@ pub fn convert(
     };
     let entries: Vec<_> = file.names().map(entry).collect();
     let words = [("format", "pt"), AXES].map(|(key, value)| (key.into(), value.into()));
+    let (what, all) = (format!("converting {}", name_of(from)), entries.len() as u64);
+    let counter = conversion.progress.begin(what, "tensors", all);
     checkpoint::write(to, &entries, &words.into(), |i| {
         if interrupt.load(Ordering::Relaxed) {
             return Err(Interrupted.into());
         }
+        counter.add(1);
         let values = adapter::values(&file, &entries[i].name, &conversion.adapters);
         Ok(values.with_context(|| format!("while converting {}", from.display()))?.into())
     })

@@ -22,6 +22,7 @@ pub mod generate;
 pub mod info;
 pub mod layers;
 pub mod model;
+pub mod progress;
 mod random;
 pub mod rank;
 pub mod recurrence;

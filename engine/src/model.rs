@@ -10,6 +10,7 @@ pub use vocabulary::expected_tokenizer;
 pub use watch::{KnockOut, Observer, Reading};
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail, ensure};
@@ -18,6 +19,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
 use crate::device::Place;
+use crate::progress::Progress;
 use crate::rwkv::{Parameter, Rwkv, Sizes, Tap, Version};
 use crate::state::{LayerState, Origin, State};
 use crate::tensor::Array;
@@ -60,6 +62,8 @@ pub struct Loading {
     pub state: Option<PathBuf>,
     /// ε of the head norms, where it is not that of the released models, 64e-5.
     pub head_eps: Option<f64>,
+    /// Who is told how far it is.
+    pub progress: Arc<Progress>,
 }
 
 /// A language model, ready to read.
@@ -79,6 +83,8 @@ pub struct Model {
     pub notes: Vec<String>,
     /// How its authors write conversations, where the file says so.
     pub chat_template: Option<String>,
+    /// Who is told how far long works with it are.
+    pub progress: Arc<Progress>,
     /// The state before the first token; its shapes are the sizes of the model.
     empty: State,
 }
@@ -114,8 +120,8 @@ impl Model {
         notes: Vec<String>,
     ) -> Self {
         let empty = rwkv.state(1, &place.device);
-        let (place, chat_template) = (place.clone(), None);
-        Self { name, rwkv, tokenizer, place, dtype, notes, chat_template, empty }
+        let (place, chat_template, progress) = (place.clone(), None, Arc::default());
+        Self { name, rwkv, tokenizer, place, dtype, notes, chat_template, progress, empty }
     }
 
     /// Number of blocks.
@@ -198,9 +204,13 @@ impl Model {
     ) -> Result<State> {
         self.check(tokens)?;
         let mut state = self.own(state)?;
+        let long = tokens.len() > STRETCH;
+        let counter =
+            long.then(|| self.progress.begin("reading".into(), "tokens", tokens.len() as u64));
         for stretch in tokens.chunks(STRETCH) {
             go_on(interrupt)?;
             each(self.step(stretch, &mut state, Tap::none()));
+            counter.iter().for_each(|counter| counter.add(stretch.len() as u64));
         }
         state.past.tokens += tokens.len() as u64;
         Ok(state)
@@ -265,7 +275,9 @@ impl Model {
         let entries: Vec<_> = parameters.iter().map(entry).collect();
         let words = [("format", "pt"), ("version", self.rwkv.version().name()), AXES];
         let words = words.map(|(key, value)| (key.to_string(), value.to_string()));
+        let counter = self.progress.begin("saving".into(), "tensors", entries.len() as u64);
         checkpoint::write(path, &entries, &words.into(), |i| {
+            counter.add(1);
             Ok(Array::of(parameters[i].values.clone()).values().into())
         })
     }

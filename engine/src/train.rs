@@ -112,6 +112,11 @@ impl Trainer {
         self.step
     }
 
+    /// Steps that the schedule is made for.
+    pub fn steps(&self) -> usize {
+        self.settings.schedule.steps
+    }
+
     /// The model as it is now, off the gradient graph.
     pub fn rwkv(&self) -> Rwkv {
         self.rwkv.valid()

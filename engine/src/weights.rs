@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::adapter::{self, Adapter};
 use crate::checkpoint::Checkpoint;
 use crate::layers::{Embedding, Linear};
+use crate::progress::Counter;
 
 /// Tensors by name, each with its shape and its numbers row after row.
 pub type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -29,6 +30,7 @@ pub enum Source<'a> {
 pub struct Weights<'a> {
     source: Source<'a>,
     adapters: &'a [Adapter],
+    counter: Option<&'a Counter>,
     head_eps: f64,
     device: &'a Device,
     prefix: String,
@@ -40,12 +42,18 @@ pub const HEAD_EPS: f64 = 64e-5;
 impl<'a> Weights<'a> {
     /// All tensors of a source, to be placed on `device`.
     pub fn new(source: Source<'a>, device: &'a Device) -> Self {
-        Self { source, adapters: &[], head_eps: HEAD_EPS, device, prefix: String::new() }
+        let (head_eps, prefix) = (HEAD_EPS, String::new());
+        Self { source, adapters: &[], counter: None, head_eps, device, prefix }
     }
 
     /// The same tensors with adapters added to them, one after the other.
     pub fn adapted(self, adapters: &'a [Adapter]) -> Self {
         Self { adapters, ..self }
+    }
+
+    /// The same tensors; `counter` counts their numbers while they are read.
+    pub fn counted(self, counter: &'a Counter) -> Self {
+        Self { counter: Some(counter), ..self }
     }
 
     /// The same tensors for a model whose head norms have another ε than the released ones.
@@ -111,6 +119,7 @@ impl<'a> Weights<'a> {
             Source::Checkpoint(file) => adapter::values(file, &full, self.adapters)?,
             Source::Made(map) => map[&full].1.clone(),
         };
+        self.counter.iter().for_each(|counter| counter.add(values.len() as u64));
         ensure!(
             values.iter().all(|x| x.is_finite()),
             "`{full}` of {} holds infinities or NaN; the file is damaged or its training diverged.",

@@ -66,7 +66,10 @@ fn open(
     let adapters = loading.lora.iter().map(|path| Adapter::open(path, loading.alpha));
     let adapters = adapters.collect::<Result<Vec<_>>>()?;
     adapters.iter().try_for_each(|adapter| adapter.fits(file))?;
+    let numbers: usize = file.names().filter_map(|name| file.shape(name)).map(elements).sum();
+    let counter = loading.progress.begin(format!("loading {name}"), "numbers", numbers as u64);
     let weights = Weights::new(Source::Checkpoint(file), &place.device)
+        .counted(&counter)
         .adapted(&adapters)
         .with_head_eps(loading.head_eps.unwrap_or(HEAD_EPS));
     let rwkv = Rwkv::load(&weights)?;
@@ -94,10 +97,16 @@ fn open(
 
 /// The model with the state that was given to start from.
 fn started(mut model: Model, loading: &Loading) -> Result<Model> {
+    model.progress = loading.progress.clone();
     if let Some(path) = &loading.state {
         model.empty = model.load_state(path)?;
     }
     Ok(model)
+}
+
+/// Numbers in a tensor.
+fn elements(shape: &[usize]) -> usize {
+    shape.iter().product()
 }
 
 /// The first few names in the file that no parameter has, without those that are known to be idle.
