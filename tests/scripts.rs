@@ -94,7 +94,7 @@ fn run(path: &Path, name: &str, code: &str, given: &[&str]) -> String {
         interactive: false,
         terminal: false,
     };
-    let canvas = Canvas { width: 100, colour: false, unicode: true, plain: false };
+    let canvas = Canvas { width: 100, ..Canvas::default() };
     let said = Rc::new(RefCell::new(String::new()));
     let heard = Rc::clone(&said);
     let out = move |output: Output| {

@@ -10,8 +10,10 @@ use rwkv_engine::adapter::Adapter;
 use rwkv_engine::checkpoint::Dtype;
 use rwkv_engine::info::{Conversion, Info, convert as rewrite};
 use rwkv_engine::model::{Loading, Model as Engine};
+use rwkv_engine::progress::Progress;
 use rwkv_engine::weights::HEAD_EPS;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// What a file is, as `rwkv info` shows it.
@@ -47,21 +49,29 @@ pub struct Changes {
 }
 
 impl Changes {
-    fn conversion(&self) -> anyhow::Result<Conversion> {
+    fn conversion(&self, progress: &Arc<Progress>) -> anyhow::Result<Conversion> {
         let adapters = self.lora.iter().map(|path| Adapter::open(path, self.alpha));
         Ok(Conversion {
             dtype: self.dtype.as_deref().map(Dtype::named).transpose()?,
             adapters: adapters.collect::<anyhow::Result<_>>()?,
+            progress: progress.clone(),
         })
     }
 }
 
-/// Writes the checkpoint `from` anew as `to`, a `.pth` or a `.safetensors`; `stop` ends it.
+/// Writes the checkpoint `from` anew as `to`, a `.pth` or a `.safetensors`; `stop` ends it, and
+/// `progress` is told how far it is.
 ///
 /// # Errors
 /// In one sentence, when that cannot be done; an older `to` is then unchanged.
-pub fn convert(from: &Path, to: &Path, changes: &Changes, stop: &AtomicBool) -> Result<(), String> {
-    let converted = changes.conversion().and_then(|done| rewrite(from, to, &done, stop));
+pub fn convert(
+    from: &Path,
+    to: &Path,
+    changes: &Changes,
+    stop: &AtomicBool,
+    progress: &Arc<Progress>,
+) -> Result<(), String> {
+    let converted = changes.conversion(progress).and_then(|done| rewrite(from, to, &done, stop));
     converted.map_err(|error| format!("{error:#}"))
 }
 
@@ -79,7 +89,8 @@ fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
     options.finish()?;
     let beside = host.readable(path);
     let name = if beside.exists() { beside.to_string_lossy() } else { path.into() };
-    let loading = Loading { tokenizer, lora, alpha, state, head_eps: Some(head_eps) };
+    let progress = host.progress.clone();
+    let loading = Loading { tokenizer, lora, alpha, state, head_eps: Some(head_eps), progress };
     let model = Engine::load(&name, &loading, &place(host, &device)?).map_err(engine_failure)?;
     Ok(Model::new(host, model))
 }
@@ -214,8 +225,8 @@ mod functions {
         let changes = Changes { dtype, lora, alpha: alpha(&mut options)? };
         options.finish()?;
         let (from, to) = (host.readable(from), host.writable(to)?);
-        let converted = changes.conversion().and_then(|c| rewrite(&from, &to, &c, &host.interrupt));
-        converted.map_err(engine_failure)
+        let conversion = changes.conversion(&host.progress).map_err(engine_failure)?;
+        rewrite(&from, &to, &conversion, &host.interrupt).map_err(engine_failure)
     }
 
     /// Writes the weights in single precision with the names of BlinkDL's files: as a `.pth` for

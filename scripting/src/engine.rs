@@ -3,8 +3,8 @@
 use crate::host::{Fallible, Host};
 use crate::imports::Imports;
 use crate::{
-    Output, chat, checkpoints, data, facts, files, generate, ieee, json, layer, lists, measure,
-    model,
+    Output, chat, checkpoints, data, facts, files, generate, ieee, json, layer, lists, looks,
+    measure, model,
 };
 use crate::{
     numbers, output, plot, reading, recording, report, search, segment, state, system, tensor,
@@ -78,6 +78,7 @@ fn register(engine: &mut Engine) {
         .register_global_module(files::module().into())
         .register_global_module(system::module().into())
         .register_global_module(json::module().into())
+        .register_global_module(looks::module().into())
         .register_global_module(model::module().into())
         .register_global_module(checkpoints::module().into())
         .register_global_module(facts::module().into())

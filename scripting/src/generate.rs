@@ -44,9 +44,11 @@ impl Generation {
 
     /// The text, unless it was seen already, and statistics.
     pub fn view(&self) -> View {
-        let text =
-            if self.streamed { String::new() } else { format!("{}\n", harmless(&self.made.text)) };
-        View::Text(format!("{text}{}", self.describe()))
+        let words = View::Words(self.describe());
+        if self.streamed {
+            return words;
+        }
+        View::Group(vec![View::Text(harmless(&self.made.text).into_owned()), words])
     }
 }
 

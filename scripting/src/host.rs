@@ -2,6 +2,7 @@
 
 use crate::{Options, Output, View};
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
+use rwkv_engine::progress::Progress;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub struct Host {
     pub options: Options,
     /// Set from a signal handler; polled by everything that takes long.
     pub interrupt: Arc<AtomicBool>,
+    /// How far long works are; read from another thread.
+    pub progress: Arc<Progress>,
     /// Variables of the session, shared cells, for functions to read.
     pub globals: RefCell<BTreeMap<String, Dynamic>>,
     /// What an interrupted line had so far; becomes `ans`.
@@ -49,6 +52,7 @@ impl Host {
         Self {
             options,
             interrupt: Arc::default(),
+            progress: Arc::default(),
             globals: RefCell::default(),
             partial: RefCell::default(),
             sources: RefCell::default(),

@@ -1,12 +1,12 @@
 //! Values as JSON: what a program at the other end of a pipe can read.
 
+use crate::View;
 use crate::host::Value;
 use crate::report::Report;
 use crate::show::text_of;
 use crate::state::State;
 use crate::tensor::Tensor;
 use crate::tokens::Tokens;
-use crate::{Heatmap, Table, View};
 use rhai::plugin::*;
 use rhai::{Array, Map, Module};
 use serde_json::Value as Json;
@@ -49,9 +49,9 @@ fn ours(value: &Dynamic) -> Option<Json> {
         return Some(tokens.ids.iter().copied().collect());
     }
     if let Some(state) = value.read_lock::<State>() {
-        return Some(seen(&state.view()));
+        return Some(state.view().value());
     }
-    value.read_lock::<View>().map(|view| seen(&view))
+    value.read_lock::<View>().map(|view| view.value())
 }
 
 /// Values in the order of memory as lists in lists.
@@ -69,37 +69,6 @@ fn nested(values: &[f32], shape: &[usize]) -> Json {
 /// The shortest number that reads as the same single, not the double beside it.
 fn short(value: f32) -> Json {
     value.to_string().parse::<f64>().map_or(Json::Null, Json::from)
-}
-
-/// A view as the data behind it.
-fn seen(view: &View) -> Json {
-    match view {
-        View::Text(text) => text.as_str().into(),
-        View::Table(table) => rows(table),
-        View::Heatmap(Heatmap { rows, .. }) => rows.iter().cloned().collect(),
-        View::Line(line) => {
-            let points = line.xs.iter().zip(&line.ys).map(|(&x, &y)| Json::from(vec![x, y]));
-            points.collect()
-        }
-        View::Bars(bars) => {
-            let pairs = bars.labels.iter().cloned().zip(bars.values.iter().map(|&v| v.into()));
-            pairs.collect::<serde_json::Map<_, _>>().into()
-        }
-        View::Tree(tree) => rows(&tree.table()),
-        View::Group(views) => views.iter().map(seen).collect(),
-    }
-}
-
-fn rows(table: &Table) -> Json {
-    let cell = |cell: &String| match (cell.parse::<i64>(), cell.parse::<f64>()) {
-        (Ok(whole), _) => whole.into(),
-        (_, Ok(float)) => float.into(),
-        _ => Json::from(cell.as_str()),
-    };
-    let object = |cells: &Vec<String>| -> Json {
-        table.columns.iter().cloned().zip(cells.iter().map(cell)).collect()
-    };
-    table.rows.iter().map(object).collect()
 }
 
 /// The module of this file.

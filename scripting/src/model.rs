@@ -25,7 +25,8 @@ pub struct Model(pub Rc<RefCell<Engine>>);
 
 impl Model {
     /// A model for scripts; its notes are said.
-    pub fn new(host: &Host, model: Engine) -> Self {
+    pub fn new(host: &Host, mut model: Engine) -> Self {
+        model.progress = host.progress.clone();
         model.notes.iter().for_each(|note| host.say(Output::Note(note)));
         Self(Rc::new(RefCell::new(model)))
     }
@@ -160,6 +161,7 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn encode(this: &mut Model, content: &str) -> Fallible<Tokens> {
+        let _counter = this.engine().progress.begin("encoding".into(), "bytes", 0);
         let tokenizer = &this.engine().tokenizer;
         Ok(Tokens::new(tokenizer.encode(content).map_err(engine_failure)?, tokenizer))
     }

@@ -10,7 +10,7 @@ use crate::help::Registry;
 use crate::host::{Fallible, Host};
 use crate::panics::guarded;
 use crate::show::shown;
-use crate::{Failure, FailureKind, View};
+use crate::{Failure, FailureKind, Progress, View};
 use rhai::{
     AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expr, Expression, GlobalRuntimeState,
 };
@@ -80,6 +80,11 @@ impl Session {
         self.host.interrupt.clone()
     }
 
+    /// How far the long works of a running line are, for whoever shows it from another thread.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.host.progress.clone()
+    }
+
     /// Runs one input of the prompt; `None` for `()` and after a trailing `;`.
     ///
     /// # Errors
@@ -141,6 +146,7 @@ impl Session {
         self.keep_functions(&ast, &text);
         self.global.source = Some(name.into());
         let outcome = self.guard(|session| session.statements(&ast));
+        self.host.progress.end();
         self.global.level = 0;
         self.global.scope_level = 0;
         self.global.always_search_scope = false;

@@ -8,8 +8,12 @@ use crate::json::json_of;
 use crate::report::Report;
 use crate::state::State;
 use crate::tensor::Tensor;
-use crate::{Heatmap, Table, View};
+use crate::tokens::Tokens;
+use crate::{Table, View};
 use rhai::{Array, Dynamic, Engine, ImmutableString, Map};
+
+/// Arrays of so many items are always shown whole.
+const SHORT: usize = 16;
 
 /// The value as the session shows it: as a view, or as JSON where that is wanted.
 pub fn shown(host: &Host, engine: &Engine, value: &Dynamic) -> View {
@@ -39,14 +43,32 @@ pub fn view_of(engine: &Engine, value: &Dynamic) -> View {
     if let Some(made) = value.read_lock::<Generation>() {
         return made.view();
     }
-    if let Some(tensor) = value.read_lock::<Tensor>().filter(|t| t.array.shape().len() == 2) {
-        let map = Heatmap { rows: tensor.rows(), height: 8, ..Heatmap::default() };
-        return View::Group(vec![View::Text(tensor.describe()), View::Heatmap(map)]);
+    if let Some(tensor) = value.read_lock::<Tensor>() {
+        return tensor.view();
     }
-    if let Some(table) = value.read_lock::<Array>().and_then(|rows| records(&rows)) {
-        return View::Table(table);
+    if let Some(tokens) = value.read_lock::<Tokens>() {
+        return tokens.view();
     }
-    View::Text(harmless(&text_of(engine, value)).into_owned())
+    if let Some(rows) = value.read_lock::<Array>() {
+        if let Some(table) = records(&rows) {
+            return View::Table(table);
+        }
+        if rows.len() > SHORT {
+            return View::Items(rows.iter().map(|item| item_of(engine, item)).collect());
+        }
+    }
+    let text = harmless(&text_of(engine, value)).into_owned();
+    // A value of ours says what it is in a line; texts and lists stay as they are.
+    let ours = value.type_name().starts_with("rwkv_") && !text.contains('\n');
+    if ours { View::Words(text) } else { View::Text(text) }
+}
+
+/// An item of a list, strings in quotes.
+fn item_of(engine: &Engine, item: &Dynamic) -> String {
+    match item.is_string() {
+        true => format!("{:?}", item.to_string()),
+        false => harmless(&text_of(engine, item)).into_owned(),
+    }
 }
 
 /// Maps with the same keys and nothing but plain values, as a table.

@@ -74,7 +74,7 @@ impl State {
 
     /// One row per layer: the norm of each part, in RWKV-4 the range of `pp`.
     pub fn view(&self) -> View {
-        let words = [self.describe(), self.past()].map(View::Text);
+        let words = [self.describe(), self.past()].map(View::Words);
         View::Group(words.into_iter().chain([View::Table(self.parts_table())]).collect())
     }
 

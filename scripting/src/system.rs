@@ -257,9 +257,12 @@ mod functions {
         let iters = options.integer("iters", 3, 1..=1_000_000)?;
         options.finish()?;
         let mut times = Vec::new();
+        let all = (warmup + iters) as u64;
+        let counter = Host::of(&context).progress.begin("measuring".into(), "runs", all);
         for run in 0..warmup + iters {
             let start = Instant::now();
             let _: Dynamic = work.call_within_context(&context, ())?;
+            counter.add(1);
             if run >= warmup {
                 times.push(start.elapsed().as_secs_f64());
             }

@@ -1,11 +1,17 @@
 //! Tensors: making, indexing, arithmetic, shape.
 
 use crate::host::{Fallible, Number, Value, engine_failure, fail, number, words};
+use crate::{Heatmap, View};
 use rhai::plugin::*;
 use rhai::{Array as List, FLOAT, FuncRegistration, INT, Module};
 use rwkv_engine::tensor::Array;
 use rwkv_engine::tokenizer::Tokenizer;
 use std::ops::{Range, RangeInclusive};
+
+/// Rows and columns of a tensor that is printed number by number; lines of a small picture.
+const FEW: usize = 8;
+/// Longest vector that is drawn as a strip; of more, a strip shows nothing.
+const STRIP: usize = 4096;
 
 /// Numbers with a shape; logits also know the tokenizer that names their last axis.
 #[derive(Clone, Debug)]
@@ -33,6 +39,20 @@ impl Tensor {
         let [mean, std] = [array.mean(), array.variance().sqrt()].map(|x| short(x as f32));
         let [low, high] = [array.min(), array.max()].map(short);
         format!("Tensor {shape:?} f32  mean {mean}  std {std}  min {low}  max {high}")
+    }
+
+    /// What it is, and the numbers where they are few, else a small picture of them.
+    pub fn view(&self) -> View {
+        let words = View::Words(self.describe());
+        let (axes, rows) = (self.array.shape().len(), self.rows());
+        let columns = rows.first().map_or(0, Vec::len);
+        let few = rows.len() <= FEW && columns <= FEW;
+        if axes == 0 || columns == 0 || axes == 1 && (few || columns > STRIP) {
+            return words;
+        }
+        let height = if axes == 1 { 1 } else { FEW };
+        let map = Heatmap { rows, height, numbers: few, bare: true, ..Heatmap::default() };
+        View::Group(vec![words, View::Heatmap(map)])
     }
 
     /// Its rows, for plots; a vector is one row, more axes than two are laid out below each other.

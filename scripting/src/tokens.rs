@@ -1,5 +1,6 @@
 //! Tokens: the ids of a text and the tokenizer that cut it.
 
+use crate::View;
 use crate::host::{Fallible, Value, engine_failure, fail, words};
 use crate::tensor::{Tensor, bounds};
 use rhai::plugin::*;
@@ -29,6 +30,23 @@ impl Tokens {
         self.ids.iter().map(text).collect()
     }
 }
+
+impl Tokens {
+    /// How many there are, and the first of them.
+    pub fn view(&self) -> View {
+        let mut pieces = self.pieces();
+        let more = pieces.len().saturating_sub(SHOWN);
+        pieces.truncate(SHOWN);
+        let all = View::Pieces(format!("Tokens [{}]", self.ids.len()), pieces);
+        match more {
+            0 => all,
+            more => View::Group(vec![all, View::Words(format!("... {more} more"))]),
+        }
+    }
+}
+
+/// Tokens that are shown with their text.
+const SHOWN: usize = 200;
 
 impl IntoIterator for Tokens {
     type Item = INT;

@@ -179,6 +179,8 @@ mod functions {
         let mut model = this.model.0.try_borrow_mut().map_err(|_| busy())?;
         let mut engine = this.engine.borrow_mut();
         let done = engine.train_step(&batch.0).map_err(engine_failure)?;
+        let steps = engine.steps().max(done.step) as u64;
+        Host::of(&context).progress.tell("training", "steps", done.step as u64, steps);
         model.rwkv = engine.rwkv();
         let mut map = numbers([
             ("loss", done.loss),
@@ -248,11 +250,14 @@ mod functions {
         // A copy draws the same batches every time and leaves the order of training alone.
         let mut probe = data.fresh();
         let mut sum = 0.0;
+        let host = Host::of(&context);
+        let counter = host.progress.begin("evaluating".into(), "batches", PROBE.0 as u64);
         for _ in 0..PROBE.0 {
-            Host::of(&context).poll()?;
+            host.poll()?;
             let batch = Batch(probe.next_batch(PROBE.1).map_err(engine_failure)?);
             this.check(&batch)?;
             sum += this.engine.borrow().evaluate(&batch.0);
+            counter.add(1);
         }
         let loss = sum / PROBE.0 as f64;
         Ok(numbers([("loss", loss), ("ppl", loss.exp())]))

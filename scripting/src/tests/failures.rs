@@ -18,7 +18,11 @@ const SAID: [(&str, &[&str]); 20] = [
     ),
     (
         "plot::line([1], #{ titel: \"x\" })",
-        &["no option `titel`", "did you mean `title`?", "It knows: title, x, height"],
+        &[
+            "no option `titel`",
+            "did you mean `title`?",
+            "It knows: title, x, y, width, height, labels",
+        ],
     ),
     ("plot::line([1], #{ height: 0 })", &["`height` must be at least 1 and at most 200, not 0"]),
     ("[1, \"a\"].mean()", &["mean needs numbers; item 1 is a string"]),

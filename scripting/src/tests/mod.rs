@@ -6,6 +6,7 @@ mod language;
 mod manual;
 mod models;
 mod sampling;
+mod screens;
 mod states;
 mod typing;
 mod understand;
