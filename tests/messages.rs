@@ -94,7 +94,7 @@ fn messages_of_failures() {
         for (style, colour, unicode) in
             [("colour", true, true), ("unicode", false, true), ("ascii", false, false)]
         {
-            let text = mistakes(&Canvas { width, colour, unicode, plain: false });
+            let text = mistakes(&Canvas { width, colour, unicode, ..Canvas::default() });
             compare(&format!("golden/screens/failures_{width}_{style}.txt"), &text);
             for line in text.lines().filter(|_| !colour) {
                 // A name such as `line 2:2:5` cannot be broken.

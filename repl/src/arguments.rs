@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use crate::protocol::Protocol;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -57,6 +58,9 @@ pub struct Settings {
     /// Open the prompt without init.rhai.
     #[arg(long, global = true)]
     pub no_init: bool,
+    /// How pictures are shown; `auto` looks at the terminal.
+    #[arg(long, global = true, value_name = "WAY", default_value = "auto", env = "RWKV_IMAGE")]
+    pub image_protocol: Protocol,
 }
 
 /// What `rwkv` can do besides opening the prompt.

@@ -41,8 +41,14 @@ pub fn read_terminal(prompt: &mut Prompt) -> i32 {
         // A first session has no history yet.
         let _ = editor.load_history(log.path());
     }
+    prompt.writer.gallery.let_ask();
     loop {
-        let after = match editor.readline(&prompt.sign()) {
+        let sign = prompt.sign();
+        let read = match typed(prompt) {
+            Typed::Line(line) => Ok(line),
+            Typed::Start(start) => editor.readline_with_initial(&sign, (&start, "")),
+        };
+        let after = match read {
             Ok(text) => {
                 remember(prompt, &mut editor, &mut log, &text);
                 prompt.take(&text)
@@ -65,6 +71,25 @@ impl ConditionalEventHandler for Suspend {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext) -> Option<Cmd> {
         self.0.stop_job();
         Some(Cmd::Repaint)
+    }
+}
+
+/// What was typed while the terminal was asked what it can show.
+enum Typed {
+    /// A line and its Enter.
+    Line(String),
+    /// The beginning of a line, or nothing.
+    Start(String),
+}
+
+fn typed(prompt: &Prompt) -> Typed {
+    let text = prompt.writer.gallery.typed();
+    match text.split_once(['\r', '\n']) {
+        Some((line, rest)) => {
+            prompt.writer.gallery.give_back(rest);
+            Typed::Line(line.to_owned())
+        }
+        None => Typed::Start(text),
     }
 }
 

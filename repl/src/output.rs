@@ -1,5 +1,7 @@
 //! The one way out: results to stdout, the rest to stderr, each on its own lines.
 
+use crate::gallery::Gallery;
+use crate::progress::Lamp;
 use crate::term::Screen;
 use crate::tty::Tty;
 use rwkv_scripting::{Failure, Output, View};
@@ -14,14 +16,20 @@ pub struct Writer {
     out: Cell<Screen>,
     err: Cell<Screen>,
     tty: Tty,
+    /// How pictures are shown.
+    pub gallery: Gallery,
+    /// Shows how far long works are.
+    pub lamp: Lamp,
     /// Whether stdout stands inside a line of model text.
     inside: Cell<bool>,
 }
 
 impl Writer {
     /// A writer for two screens; `tty` is restored before a broken pipe ends the program.
-    pub fn new(out: Screen, err: Screen, tty: Tty) -> Self {
-        Self { out: Cell::new(out), err: Cell::new(err), tty, inside: Cell::new(false) }
+    pub fn new(out: Screen, err: Screen, tty: Tty, gallery: Gallery) -> Self {
+        let lamp = Lamp::new(&err);
+        let (out, err) = (Cell::new(out), Cell::new(err));
+        Self { out, err, tty, gallery, lamp, inside: Cell::new(false) }
     }
 
     /// What stdout can show.
@@ -48,19 +56,20 @@ impl Writer {
     /// One line, or several, to stdout.
     pub fn line(&self, text: &str) {
         self.fresh_line();
-        self.write(&format!("{text}\n"));
+        self.write(format!("{text}\n").as_bytes());
     }
 
     /// Text to stdout as it is.
     pub fn raw(&self, text: &str) {
-        self.write(text);
+        self.write(text.as_bytes());
     }
 
     /// A value to stdout.
     pub fn view(&self, view: &View) {
-        let text = view.draw(&self.screen().canvas());
-        if !text.is_empty() {
-            self.line(&text);
+        let shown = self.lamp.aside(|| self.gallery.bytes(view, &self.screen()));
+        if !shown.is_empty() {
+            self.fresh_line();
+            self.write(&shown);
         }
     }
 
@@ -70,7 +79,9 @@ impl Writer {
             self.fresh_line();
         }
         // Without stderr there is nobody left to tell.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        self.lamp.aside(|| {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        });
     }
 
     /// A line to stderr that shall not draw the eye.
@@ -89,21 +100,28 @@ impl Writer {
     /// Ends a line of model text that was left open.
     pub fn fresh_line(&self) {
         if self.inside.replace(false) {
-            self.write("\n");
+            self.lamp.open(false);
+            self.write(b"\n");
         }
     }
 
     /// A session passes no control characters on, so the piece cannot command the terminal.
     fn stream(&self, piece: &str) {
         if !piece.is_empty() {
-            self.inside.set(!piece.ends_with('\n'));
-            self.write(piece);
+            let open = !piece.ends_with('\n');
+            // A bar would be drawn into the line.
+            self.lamp.open(open);
+            self.inside.set(open);
+            self.write(piece.as_bytes());
         }
     }
 
-    fn write(&self, text: &str) {
-        let mut out = io::stdout().lock();
-        let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) else { return };
+    fn write(&self, bytes: &[u8]) {
+        let written = self.lamp.aside(|| {
+            let mut out = io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush())
+        });
+        let Err(error) = written else { return };
         if error.kind() == ErrorKind::BrokenPipe {
             self.tty.exit(BROKEN_PIPE);
         }

@@ -227,6 +227,7 @@ impl Prompt {
     pub fn working<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {
         let _busy = self.work.start();
         let _quiet = self.tty.quiet();
+        let _lamp = self.writer.lamp.light(self.session.borrow().progress());
         let result = work(&mut self.session.borrow_mut());
         self.writer.fresh_line();
         result

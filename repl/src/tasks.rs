@@ -3,6 +3,7 @@
 use crate::arguments::{Arguments, Convert, Measured, Run, Settings, Task};
 use crate::bench;
 use crate::editor::{read_lines, read_terminal};
+use crate::gallery::Gallery;
 use crate::input::Mode;
 use crate::manual;
 use crate::output::Writer;
@@ -31,7 +32,8 @@ pub fn run(arguments: Arguments) -> i32 {
     let (settings, tty) = (arguments.settings, Tty::new());
     let out = Screen::new(&settings, io::stdout().is_terminal());
     let err = Screen::new(&settings, io::stderr().is_terminal());
-    let writer = Rc::new(Writer::new(out, err, tty.clone()));
+    let gallery = Gallery::new(settings.image_protocol);
+    let writer = Rc::new(Writer::new(out, err, tty.clone(), gallery));
     let desk = Desk { settings, writer, tty };
     match (arguments.task, arguments.code) {
         (Some(Task::Run(task)), code) => desk.run(Run { code: task.code.clone().or(code), ..task }),
@@ -111,7 +113,7 @@ impl Desk {
             return self.code(session.check(&name, &code).map(|()| 0));
         }
         let work = watched(&session, &self.writer, &self.tty);
-        let _busy = work.start();
+        let (_busy, _lamp) = (work.start(), self.writer.lamp.light(session.progress()));
         let result = session.run(&name, &code);
         self.code(result)
     }
@@ -120,7 +122,7 @@ impl Desk {
     fn show(self, code: &str, args: Vec<String>) -> i32 {
         let mut session = new_session(&self.settings, &self.writer, false, args, here());
         let work = watched(&session, &self.writer, &self.tty);
-        let _busy = work.start();
+        let (_busy, _lamp) = (work.start(), self.writer.lamp.light(session.progress()));
         let result = session.eval(code);
         self.code(result.map(|view| {
             view.iter().for_each(|view| self.writer.view(view));
@@ -131,9 +133,11 @@ impl Desk {
     fn convert(self, task: Convert) -> i32 {
         let session = new_session(&self.settings, &self.writer, false, Vec::new(), here());
         let work = watched(&session, &self.writer, &self.tty);
-        let _busy = work.start();
+        let (_busy, lamp) = (work.start(), self.writer.lamp.light(session.progress()));
         let changes = Changes { dtype: task.dtype, lora: task.lora, alpha: task.alpha };
-        let done = convert(&task.from, &task.to, &changes, &session.interrupt());
+        let (stop, progress) = (session.interrupt(), session.progress());
+        let done = convert(&task.from, &task.to, &changes, &stop, &progress);
+        drop(lamp);
         if session.interrupt().load(Ordering::Relaxed) {
             self.writer.note("interrupted; nothing was written");
             return 130;

@@ -2,7 +2,7 @@
 
 use crate::arguments::Settings;
 use clap::ColorChoice;
-use rwkv_scripting::Canvas;
+use rwkv_scripting::{Canvas, Depth};
 
 /// One output stream: a terminal or not, and what it may receive.
 #[derive(Clone, Copy, Debug)]
@@ -13,8 +13,11 @@ pub struct Screen {
     pub colour: bool,
     /// Whether they would be, were it not for the plain style.
     colourful: bool,
+    depth: Depth,
     unicode: bool,
     plain: bool,
+    /// Columns, where no terminal is asked.
+    width: Option<usize>,
 }
 
 impl Screen {
@@ -22,8 +25,15 @@ impl Screen {
     pub fn new(settings: &Settings, terminal: bool) -> Self {
         let plain = settings.plain || variable("RWKV_PLAIN").is_some_and(|value| value != "0");
         let colourful = colour(settings.color, terminal, &variable);
-        let screen =
-            Self { terminal, colour: colourful, colourful, unicode: unicode(&variable), plain };
+        let screen = Self {
+            terminal,
+            colour: colourful,
+            colourful,
+            depth: depth(&variable),
+            unicode: unicode(&variable),
+            plain,
+            width: None,
+        };
         screen.in_style(plain)
     }
 
@@ -37,6 +47,13 @@ impl Screen {
         self.plain
     }
 
+    /// A screen that shows what a canvas says, for tests.
+    #[cfg(test)]
+    pub fn of(canvas: Canvas, terminal: bool) -> Self {
+        let Canvas { width, colour, depth, unicode, plain, .. } = canvas;
+        Self { terminal, colour, colourful: colour, depth, unicode, plain, width: Some(width) }
+    }
+
     /// Whether lines stay as they were written: for screen readers and for pipes.
     pub fn plain(&self) -> bool {
         self.plain || !self.terminal
@@ -47,8 +64,10 @@ impl Screen {
         Canvas {
             width: self.width(),
             colour: self.colour,
+            depth: self.depth,
             unicode: self.unicode,
             plain: self.plain(),
+            spoken: self.plain && self.terminal,
         }
     }
 
@@ -56,7 +75,7 @@ impl Screen {
         let asked = self.terminal.then(crossterm::terminal::size).and_then(Result::ok);
         let columns = asked.map(|(columns, _)| usize::from(columns));
         let told = || variable("COLUMNS").and_then(|text| text.parse().ok());
-        columns.or_else(told).filter(|&columns| columns > 0).unwrap_or(80)
+        self.width.or(columns).or_else(told).filter(|&columns| columns > 0).unwrap_or(80)
     }
 }
 
@@ -81,6 +100,19 @@ fn colour(choice: ColorChoice, terminal: bool, variable: &dyn Fn(&str) -> Option
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto => RULES.iter().find(holds).map_or(terminal, |rule| rule.2),
+    }
+}
+
+/// 24 bits where the terminal says so, sixteen where its name is old, else 256.
+fn depth(variable: &dyn Fn(&str) -> Option<String>) -> Depth {
+    let term = variable("TERM").unwrap_or_default();
+    match variable("COLORTERM").as_deref() {
+        Some("truecolor" | "24bit") => Depth::Full,
+        _ if term.contains("256color") || term.contains("kitty") => Depth::Indexed,
+        _ if ["direct", "ghostty", "alacritty"].iter().any(|name| term.contains(name)) => {
+            Depth::Full
+        }
+        _ => Depth::Sixteen,
     }
 }
 
@@ -118,6 +150,19 @@ mod tests {
         ] {
             let found = colour(choice, terminal, &environment(variables));
             assert_eq!(found, expected, "{choice} {terminal} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn terminals_say_how_many_colours_they_have() {
+        for (variables, expected) in [
+            (&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")][..], Depth::Full),
+            (&[("TERM", "xterm-256color")], Depth::Indexed),
+            (&[("TERM", "xterm-direct")], Depth::Full),
+            (&[("TERM", "linux")], Depth::Sixteen),
+            (&[], Depth::Sixteen),
+        ] {
+            assert_eq!(depth(&environment(variables)), expected, "{variables:?}");
         }
     }
 
