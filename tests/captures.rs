@@ -3,13 +3,9 @@
 //! `cargo test --release --workspace captures -- --ignored` paints those in `scripts/pictures`
 //! anew; look at them afterwards.
 
-use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use crate::stage::Stage;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
 use vt100::{Cell, Color, Screen};
 
 /// What is typed for one picture.
@@ -37,29 +33,24 @@ const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "heatmap",
-        size: (88, 32),
-        before: &["let t = model.encode(\"the cat sat\")", "let out = model.forward_gpt(t)"],
+        size: (88, 30),
+        before: &["let t = model.encode(\"Once upon a time there was a cat\")"],
         lines: &[
-            "let wkv = out.state[0].wkv",
-            "plot::heatmap(wkv[0], #{ title: \"one head after `the cat sat`\", x: \"key\", y: \"value\" })",
+            "let wkv = model.forward_gpt(t).state[0].wkv",
+            "let what = #{ title: \"what one head remembers\", x: \"key\", y: \"value\", height: 16 };",
+            "plot::heatmap(wkv[0], what)",
         ],
     },
     Capture {
         name: "error",
         size: (88, 24),
         before: &["let a = model.forward_gpt(\"Once\").state"],
-        lines: &[
-            "a.summ()",
-            "plot::heatmap([[1, 2], [3]])",
-            "model.generate(\"Once\", #{ temprature: 0.5 })",
-        ],
+        lines: &["a.summ()", "plot::line([1, 2], #{ titel: \"loss\" })"],
     },
 ];
 
-/// Longer than any line of a capture takes.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Pixels of a character, of the text in it, and around the screen.
-const CELL: (usize, usize) = (9, 19);
+const CELL: (usize, usize) = (9, 18);
 const LETTERS: usize = 15;
 const EDGE: usize = 16;
 const BAR: usize = 34;
@@ -78,74 +69,12 @@ fn captures_are_painted_anew() {
 
 /// The screen after everything was typed.
 fn typed(capture: &Capture) -> Screen {
-    let (cols, rows) = capture.size;
-    let home = std::env::temp_dir().join(format!("rwkv-capture-{}", std::process::id()));
-    std::fs::create_dir_all(&home).unwrap();
-    let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
-    let pair = native_pty_system().openpty(size).unwrap();
-    let mut child = pair.slave.spawn_command(program(&home)).unwrap();
-    let mut keys = pair.master.take_writer().unwrap();
-    let mut reader = pair.master.try_clone_reader().unwrap();
-    let screen = Arc::new(Mutex::new(terminal(rows, cols)));
-    let shown = screen.clone();
-    thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        while let Ok(count @ 1..) = reader.read(&mut bytes) {
-            shown.lock().unwrap().process(&bytes[..count]);
-        }
-    });
-    let enter = |keys: &mut dyn Write, line: &str| {
-        wait(&screen);
-        keys.write_all(format!("{line}\r").as_bytes()).unwrap();
-        // Until the line is on the screen and the prompt there is not the one it was typed at.
-        thread::sleep(Duration::from_millis(400));
-    };
-    capture.before.iter().for_each(|line| enter(&mut keys, line));
-    enter(&mut keys, "/clear");
-    capture.lines.iter().for_each(|line| enter(&mut keys, line));
-    wait(&screen);
-    let kept = screen.lock().unwrap().screen().clone();
-    let _ = child.kill();
-    let _ = std::fs::remove_dir_all(&home);
-    kept
-}
-
-fn terminal(rows: u16, cols: u16) -> vt100::Parser {
-    let size = |cells: u16| cells.try_into().expect("a capture has a size");
-    vt100::Parser::new(size(rows), size(cols), 0)
-}
-
-/// The program with colours, a known home and nothing that asks the terminal.
-fn program(home: &PathBuf) -> CommandBuilder {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rwkv-tested"));
-    command.args(["--seed", "1"]);
-    command.cwd(home);
-    for (name, value) in [
-        ("TERM", "xterm-256color"),
-        ("COLORTERM", "truecolor"),
-        ("LC_ALL", "C.UTF-8"),
-        ("RWKV_IMAGE", "blocks"),
-        ("NO_COLOR", ""),
-        ("RWKV_PLAIN", ""),
-    ] {
-        command.env(name, value);
-    }
-    command.env("RWKV_HOME", home);
-    command
-}
-
-/// Waits for a fresh prompt.
-fn wait(screen: &Mutex<vt100::Parser>) {
-    let start = Instant::now();
-    loop {
-        let text = screen.lock().unwrap().screen().contents();
-        let last = text.trim_end().lines().last().unwrap_or_default().to_owned();
-        if ["rwkv>", "chat>"].contains(&last.trim_end()) {
-            return;
-        }
-        assert!(start.elapsed() < PATIENCE, "no prompt in:\n{text}");
-        thread::sleep(Duration::from_millis(20));
-    }
+    let stage = Stage::open(capture.size, &["--seed", "1"], &[]);
+    capture.before.iter().for_each(|line| stage.enter(line));
+    stage.enter("/clear");
+    capture.lines.iter().for_each(|line| stage.enter(line));
+    stage.wait_prompt();
+    stage.screen()
 }
 
 /// The screen as a window on a dark ground; rows below the last text are left out.
@@ -179,6 +108,9 @@ fn svg(screen: &Screen, title: &str) -> String {
     svg + "</svg>\n"
 }
 
+/// A part of a row: from where, how high, and the colour of each cell there.
+type Band<'a> = (usize, usize, &'a dyn Fn(&&Cell) -> Option<String>);
+
 /// One row: first the grounds and blocks, which are rectangles, then the text above them.
 fn line(svg: &mut String, cells: &[&Cell], top: usize) {
     let upper = |cell: &&Cell| match cell.contents() {
@@ -191,7 +123,7 @@ fn line(svg: &mut String, cells: &[&Cell], top: usize) {
     };
     let half = CELL.1 / 2;
     let plain = cells.iter().all(|cell| upper(cell) == lower(cell));
-    let bands: &[(usize, usize, &dyn Fn(&&Cell) -> Option<String>)] = if plain {
+    let bands: &[Band] = if plain {
         &[(top, CELL.1, &upper)]
     } else {
         &[(top, half, &upper), (top + half, CELL.1 - half, &lower)]
@@ -213,7 +145,7 @@ fn line(svg: &mut String, cells: &[&Cell], top: usize) {
         let colour = ink(cell).unwrap_or_else(|| "#d7dae0".into());
         (!drawn && !blank).then_some((colour, cell.bold(), cell.italic()))
     };
-    for (from, to, style) in runs(cells, &style) {
+    for (from, to, style) in runs(cells, style) {
         let Some((fill, bold, italic)) = style else { continue };
         let text: String = cells[from..to].iter().map(|cell| cell.contents()).collect();
         let (x, y) = (EDGE + from * CELL.0, top + CELL.1 - 5);
@@ -286,7 +218,7 @@ fn escaped(text: &str) -> String {
 
 #[test]
 fn a_capture_has_the_text_and_the_colours_of_the_screen() {
-    let mut parser = terminal(4, 10);
+    let mut parser = crate::stage::terminal(4, 10);
     parser.process(b"a<b \x1b[1;31mred\x1b[0m\r\n");
     parser.process("\x1b[38;2;1;2;3;48;2;4;5;6m▀▀\x1b[0m".as_bytes());
     let svg = svg(parser.screen(), "t");
@@ -297,7 +229,7 @@ fn a_capture_has_the_text_and_the_colours_of_the_screen() {
         format!("x=\"16\" y=\"{y}\" width=\"18\" height=\"{height}\" fill=\"{fill}\"")
     };
     assert!(
-        svg.contains(&block(0, 9, "#010203")) && svg.contains(&block(9, 10, "#040506")),
+        svg.contains(&block(0, 9, "#010203")) && svg.contains(&block(9, 9, "#040506")),
         "{svg}"
     );
     assert!(!svg.contains('▀') && svg.matches("<svg").count() == 1, "{svg}");

@@ -58,9 +58,9 @@ pub struct Settings {
     /// Open the prompt without init.rhai.
     #[arg(long, global = true)]
     pub no_init: bool,
-    /// How pictures are shown; `auto` looks at the terminal.
-    #[arg(long, global = true, value_name = "WAY", default_value = "auto", env = "RWKV_IMAGE")]
-    pub image_protocol: Protocol,
+    /// How pictures are shown; RWKV_IMAGE says the same, `auto` looks at the terminal.
+    #[arg(long, global = true, value_name = "WAY")]
+    pub image_protocol: Option<Protocol>,
 }
 
 /// What `rwkv` can do besides opening the prompt.

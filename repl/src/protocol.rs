@@ -26,6 +26,23 @@ pub enum Protocol {
     Blocks,
 }
 
+impl Protocol {
+    /// What the option says, else the variable, else `auto`.
+    ///
+    /// # Errors
+    /// In a sentence, when the variable says something that is not known.
+    pub fn told(option: Option<Self>, variable: Option<String>) -> Result<Self, String> {
+        match (option, variable) {
+            (Some(protocol), _) => Ok(protocol),
+            (None, None) => Ok(Self::Auto),
+            (None, Some(name)) => Self::from_str(&name, true).map_err(|_| {
+                let known = "auto, kitty, iterm, sixel or blocks";
+                format!("RWKV_IMAGE is `{name}`, which is not one of {known}")
+            }),
+        }
+    }
+}
+
 /// What decides besides the options: the value of an environment variable.
 type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -175,6 +192,17 @@ mod tests {
         ] {
             assert_eq!(of_environment(&environment(pairs)), expected, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn the_option_wins_over_the_variable() {
+        use Protocol::{Auto, Kitty, Sixel};
+        let told = |option, variable: &str| {
+            Protocol::told(option, Some(variable.to_owned()).filter(|text| !text.is_empty()))
+        };
+        assert_eq!(told(Some(Kitty), "sixel"), Ok(Kitty));
+        assert_eq!((told(None, "SIXEL"), told(None, "")), (Ok(Sixel), Ok(Auto)));
+        assert!(told(None, "braille").unwrap_err().contains("`braille`"));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use crate::input::Mode;
 use crate::manual;
 use crate::output::Writer;
 use crate::papers;
+use crate::protocol::Protocol;
 use crate::session::{Prompt, here, new_session, watched};
-use crate::term::Screen;
+use crate::term::{Screen, variable};
 use crate::tty::Tty;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -32,7 +33,8 @@ pub fn run(arguments: Arguments) -> i32 {
     let (settings, tty) = (arguments.settings, Tty::new());
     let out = Screen::new(&settings, io::stdout().is_terminal());
     let err = Screen::new(&settings, io::stderr().is_terminal());
-    let gallery = Gallery::new(settings.image_protocol);
+    let told = Protocol::told(settings.image_protocol, variable("RWKV_IMAGE"));
+    let gallery = Gallery::new(told.unwrap_or_else(|sentence| usage(&sentence)));
     let writer = Rc::new(Writer::new(out, err, tty.clone(), gallery));
     let desk = Desk { settings, writer, tty };
     match (arguments.task, arguments.code) {

@@ -51,7 +51,7 @@ impl Picture {
     /// When the painting fails, which would be a bug.
     pub fn new(view: &View, width: u32, height: u32) -> Result<Self> {
         prepare()?;
-        let mut pixels = vec![0; width as usize * height as usize * 3];
+        let mut pixels = GROUND.repeat(width as usize * height as usize);
         let area = Sheet::new(width, height, &mut pixels)?.into_drawing_area();
         paint(view, &area)?;
         area.present()?;

@@ -20,8 +20,16 @@ const RISING: [Rgb; 5] =
     [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
 /// Cold to warm, dark in the middle, for numbers with a sign: nothing there means nothing to see.
-const SIGNED: [Rgb; 5] =
-    [[120, 210, 255], [36, 108, 190], [28, 30, 36], [196, 84, 40], [255, 205, 100]];
+/// Small numbers are seen too: the first third already has half of the colour.
+const SIGNED: [Rgb; 7] = [
+    [160, 228, 255],
+    [74, 156, 232],
+    [32, 92, 168],
+    [28, 30, 36],
+    [168, 70, 34],
+    [232, 130, 50],
+    [255, 216, 124],
+];
 
 /// Colours of curves, in their order; far from each other, also for most colour-blind eyes.
 const CURVES: [Rgb; 6] =
@@ -139,7 +147,7 @@ mod tests {
     #[test]
     fn ends_and_middles_are_what_they_are_called() {
         assert_eq!((rising(0.0), rising(1.0), rising(9.0)), (RISING[0], RISING[4], RISING[4]));
-        assert_eq!((signed(-1.0), signed(0.0), signed(1.0)), (SIGNED[0], SIGNED[2], SIGNED[4]));
+        assert_eq!((signed(-1.0), signed(0.0), signed(1.0)), (SIGNED[0], SIGNED[3], SIGNED[6]));
         let light = |c: Rgb| c.iter().map(|&x| u32::from(x)).sum::<u32>();
         assert!((0..10).all(|i| light(rising(f64::from(i) / 10.0)) < light(rising(1.0))));
     }

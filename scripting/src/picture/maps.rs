@@ -13,7 +13,7 @@ const FINEST: usize = 240;
 /// Width of the scale with its numbers.
 const SCALE: i32 = 110;
 /// Highest cell.
-const CELL: i32 = 40;
+const CELL: i32 = 56;
 
 /// What surrounds the cells of a heat map, in pixels.
 struct Frame {
@@ -34,7 +34,7 @@ impl Frame {
         };
         let left = EDGE + letters(&map.row_labels) + 8;
         let right = SCALE + EDGE;
-        let cell = (width - left - right) / columns;
+        let cell = ((width - left - right) / columns).min(CELL);
         let long = letters(&map.column_labels);
         let turned = !map.column_labels.is_empty() && long + 4 > cell;
         let line = LABEL as i32 + 6;
@@ -95,6 +95,9 @@ where
             area.draw(&Rectangle::new([from, to], ink.filled()))?;
         }
     }
+    let corner = (frame.left + size.0, frame.above + size.1);
+    let border = [(frame.left - 1, frame.above - 1), corner];
+    area.draw(&Rectangle::new(border, rgb(super::FAINT)))?;
     names(map, &frame, size, &area)?;
     scale(map, limits, (frame.left + size.0 + 24, frame.above, size.1), &area)
 }
