@@ -42,6 +42,15 @@ const CAPTURES: &[Capture] = &[
         ],
     },
     Capture {
+        name: "attention",
+        size: (88, 34),
+        before: &["let t = model.encode(\"the cat sat on\")"],
+        lines: &[
+            "let map = model.attention_map(t, 1, #{ head: 0 });",
+            "plot::heatmap(map, #{ title: \"what each letter reads\", labels: t })",
+        ],
+    },
+    Capture {
         name: "error",
         size: (88, 24),
         before: &["let a = model.forward_gpt(\"Once\").state"],

@@ -24,7 +24,7 @@ impl Report {
 
     /// The title and what it shows.
     pub fn view(&self) -> View {
-        View::Group(vec![View::Text(self.title.clone()), self.view.clone()])
+        View::Group(vec![View::Words(self.title.clone()), self.view.clone()])
     }
 
     /// The numbers by their names.

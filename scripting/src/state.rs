@@ -74,7 +74,7 @@ impl State {
 
     /// One row per layer: the norm of each part, in RWKV-4 the range of `pp`.
     pub fn view(&self) -> View {
-        let words = [self.describe(), self.past()].map(View::Words);
+        let words = [View::Words(self.describe()), View::Text(self.past())];
         View::Group(words.into_iter().chain([View::Table(self.parts_table())]).collect())
     }
 

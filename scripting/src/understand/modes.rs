@@ -29,7 +29,7 @@ pub fn report(host: &Host, model: &Model, tokens: &Dynamic, options: Map) -> Fal
     let found = found.map_err(engine_failure)?;
     let view = View::Group(vec![
         View::Table(costs(&found)),
-        View::Text(memory(&found)),
+        View::Words(memory(&found)),
         View::Table(layers(&found)),
         View::Heatmap(picture(model, &found)),
     ]);
