@@ -27,7 +27,7 @@ const CAPTURES: &[Capture] = &[
         before: &[],
         lines: &[
             "let a = model.forward_gpt(\"Once upon a time there was a cat\").state",
-            "a.summary()",
+            "a",
             "a[1].wkv",
         ],
     },
@@ -37,7 +37,7 @@ const CAPTURES: &[Capture] = &[
         before: &["let t = model.encode(\"Once upon a time there was a cat\")"],
         lines: &[
             "let wkv = model.forward_gpt(t).state[0].wkv",
-            "let what = #{ title: \"what one head remembers\", x: \"key\", y: \"value\", height: 16 };",
+            "let what = #{ title: \"what one head remembers\", x: \"key\", height: 16 }",
             "plot::heatmap(wkv[0], what)",
         ],
     },

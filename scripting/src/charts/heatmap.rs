@@ -40,6 +40,9 @@ impl Heatmap {
             return titled(&self.title, &summary(&all));
         }
         let layout = self.layout(canvas);
+        // Without a scale nothing has to be read off, and means are smaller than numbers.
+        let limits =
+            if self.bare { self.reduced(&layout).limits().unwrap_or(limits) } else { limits };
         let step = if layout.halves { 2 } else { 1 };
         let mut lines: Vec<String> = if self.y.is_empty() { vec![] } else { vec![self.y.clone()] };
         let mut last = None;
@@ -78,6 +81,13 @@ impl Heatmap {
             _ => (rows.min(down), columns.min(room)),
         };
         Layout { down, across, halves, margin }
+    }
+
+    /// The numbers as they are drawn.
+    fn reduced(&self, layout: &Layout) -> Heatmap {
+        let value = |row: usize, column| self.mean(row, layout.down, column, layout.across);
+        let row = |row: usize| (0..layout.across).map(|column| value(row, column)).collect();
+        Heatmap { rows: (0..layout.down).map(row).collect(), ..Heatmap::default() }
     }
 
     /// The name of a row, or its number.
