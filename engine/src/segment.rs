@@ -9,7 +9,7 @@ mod recording;
 #[cfg(test)]
 mod tests;
 
-pub use recording::{Recording, Rewound};
+pub use recording::{Recording, Rewound, STRIDE};
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;

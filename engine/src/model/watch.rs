@@ -40,6 +40,15 @@ pub struct KnockOut {
     pub heads: BTreeSet<usize>,
 }
 
+/// What was seen of one stretch.
+#[derive(Default)]
+struct Watched {
+    /// What the recurrence is made of, where it was asked for.
+    kept: Activations,
+    /// Names of what was replaced, in whatever block.
+    replaced: BTreeSet<&'static str>,
+}
+
 impl KnockOut {
     fn check(&self, model: &Model, tokens: usize) -> Result<()> {
         for (what, places, count) in [
@@ -99,23 +108,26 @@ impl Model {
         let knock_out = reading.knock_out.unwrap_or(&nothing);
         knock_out.check(self, tokens.len())?;
         let mut state = self.own(state)?;
-        let mut first = 0;
+        let (mut first, mut replaced) = (0, BTreeSet::new());
         for stretch in stretches(tokens, &knock_out.positions) {
             go_on(interrupt)?;
             let before = knock_out.positions.contains(&first).then(|| state.clone());
-            let (hidden, seen) =
+            let (hidden, watched) =
                 self.step_watched(stretch, &mut state, reading, first, before.is_some())?;
             if let Some(before) = before {
-                knock_out.erase(self, &before, &mut state, &seen)?;
+                knock_out.erase(self, &before, &mut state, &watched.kept)?;
             }
+            replaced.extend(watched.replaced);
             each(hidden);
             first += stretch.len();
         }
         state.past.tokens += tokens.len() as u64;
-        if !knock_out.positions.is_empty() {
-            state
-                .past
-                .edit(&format!("left out the writes of {} tokens", knock_out.positions.len()));
+        for name in replaced {
+            state.past.edit(&format!("replaced {name} while reading"));
+        }
+        let left_out = knock_out.positions.len();
+        if left_out > 0 {
+            state.past.edit(&format!("left out the writes of {left_out} tokens"));
         }
         Ok(state)
     }
@@ -128,17 +140,21 @@ impl Model {
         reading: Reading,
         first: usize,
         keep: bool,
-    ) -> Result<(Tensor<3>, Activations)> {
+    ) -> Result<(Tensor<3>, Watched)> {
         if reading.look.is_none() && !keep {
-            return Ok((self.step(tokens, state, Tap::none()), Activations::default()));
+            return Ok((self.step(tokens, state, Tap::none()), Watched::default()));
         }
-        let kept = RefCell::new(Activations::default());
+        let watched = RefCell::new(Watched::default());
         let failure = RefCell::new(None);
         let show = |seen: &Seen| -> Result<Option<Tensor<4>>> {
             let new = reading.look.map_or(Ok(None), |look| look(seen))?;
             let replaced = new.as_ref().map(|new| seen.replacement(new)).transpose()?;
+            let mut watched = watched.borrow_mut();
             if keep && Letters::NAMES.contains(&seen.name) {
-                kept.borrow_mut().add(seen, new.as_ref());
+                watched.kept.add(seen, new.as_ref());
+            }
+            if new.is_some() {
+                watched.replaced.insert(seen.name);
             }
             Ok(replaced)
         };
@@ -155,7 +171,7 @@ impl Model {
         let hidden = self.step(tokens, state, Tap::new(&look, first));
         match failure.take() {
             Some(error) => Err(error),
-            None => Ok((hidden, kept.take())),
+            None => Ok((hidden, watched.take())),
         }
     }
 

@@ -150,7 +150,7 @@ const LETTERS_5: [Activation; 5] = [
 ];
 const LETTERS_7: [Activation; 7] = [
     headed("r", "receptance: what is asked of the state"),
-    headed("v", "value"),
+    headed("v", "value; block 0 lends its own to the others before anybody can replace it"),
     headed("w", "decay, in (0.545, 1)"),
     flat("a", "in-context learning rate: the share of old content that is taken out"),
     headed("kappa", "key under which old content is taken out, of length 1"),

@@ -66,6 +66,16 @@ fn hooks_see_replace_and_fill() {
 }
 
 #[test]
+fn the_past_of_a_state_tells_what_was_replaced_and_left_out() {
+    let mut desk = desk("rwkv7");
+    desk.line("let hooks = #{ \"blocks.*.att\": 0, \"blocks.0.k\": |k| () };");
+    let drawn = desk.line("m.forward_gpt(text, #{ hooks: hooks }).state");
+    assert!(drawn.contains("replaced att while reading") && !drawn.contains(" k "), "{drawn}");
+    let drawn = desk.line("m.forward_gpt(text, #{ knock_out: #{ positions: [1, 2] } }).state");
+    assert!(drawn.contains("left out the writes of 2 tokens"), "{drawn}");
+}
+
+#[test]
 fn what_cannot_be_hooked_is_refused_in_words() {
     let mut desk = desk("rwkv7");
     for (code, words) in [
