@@ -131,6 +131,38 @@ fn what_is_cut_by_hand_goes_on_and_what_is_over_does_not() {
 }
 
 #[test]
+fn a_memory_has_read_what_the_turns_say_and_no_more() {
+    for (format, think) in [("world", Think::Off), ("g1", Think::Fast), ("plain", Think::Off)] {
+        let (model, mut chat) = toy(format);
+        chat.template.think = think;
+        let agree = |chat: &Chat| {
+            let read = chat.state().past.tokens;
+            assert_eq!(read, chat.tokens() as u64, "{format}: turn {}", chat.number());
+        };
+        for text in ["a", "b"] {
+            say(&model, &mut chat, text);
+            agree(&chat);
+            more(&model, &mut chat, None);
+            agree(&chat);
+        }
+        let answer = chat.regenerate(&model, &GO, |_| Ok(true)).unwrap();
+        agree(&chat);
+        chat.undo(&model, &GO).unwrap();
+        agree(&chat);
+        chat.edit(&model, 1, &"c".into(), &GO, |_| Ok(true)).unwrap();
+        agree(&chat);
+        go(&model, &mut chat, 2);
+        chat.accept(&model, &answer, &GO).unwrap();
+        agree(&chat);
+        chat.set_budget(0);
+        for number in [1, 4, 2, 3] {
+            go(&model, &mut chat, number);
+            agree(&chat);
+        }
+    }
+}
+
+#[test]
 fn an_answer_is_accepted_wherever_it_comes_from() {
     let (model, mut chat) = toy("world");
     let nothing = say(&model, &mut chat.clone(), "a");
