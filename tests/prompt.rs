@@ -353,6 +353,6 @@ fn the_prompt_measures_itself() {
     let (out, err, code) = pipe(&folder.0, &["bench", "ui"], "");
     assert_eq!((err.as_str(), code), ("", 0));
     let rows: Vec<&str> = out.lines().skip(1).collect();
-    assert_eq!(rows.len(), 5, "{out}");
+    assert_eq!(rows.len(), 6, "{out}");
     assert!(rows.iter().all(|row| row.ends_with(" ms") && row.split('\t').count() == 3), "{out}");
 }

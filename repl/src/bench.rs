@@ -4,6 +4,8 @@ use crate::input::{self, Mode};
 use crate::timing::words;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rwkv_scripting::{Session, Table, View};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -26,6 +28,7 @@ pub fn prompt(session: &Session) -> io::Result<View> {
     let mut starts = Vec::new();
     let mut keys = Vec::new();
     let mut lists = Vec::new();
+    let mut stops = Vec::new();
     for _ in 0..5 {
         let start = Instant::now();
         let mut program = Program::start()?;
@@ -37,6 +40,7 @@ pub fn prompt(session: &Session) -> io::Result<View> {
         program.answer("\x15")?;
         program.answer("mod")?;
         lists.push(program.answer("\t")?);
+        stops.push(program.stopped("loop {}")?);
         program.leave()?;
     }
     let line =
@@ -48,6 +52,7 @@ pub fn prompt(session: &Session) -> io::Result<View> {
         ("start to prompt, demo model loaded", starts, 100),
         ("key to screen", keys, 10),
         ("Tab to screen", lists, 10),
+        ("Ctrl-C to prompt", stops, 100),
         ("completion alone", complete, 10),
         ("Enter's check of 400 lines", enter, 10),
     ];
@@ -126,6 +131,18 @@ impl Program {
         let start = Instant::now();
         self.terminal.write_all(keys.as_bytes())?;
         self.read()?;
+        Ok(start.elapsed())
+    }
+
+    /// Runs code without an end, and how long it takes from Ctrl-C to the next prompt.
+    fn stopped(&mut self, code: &str) -> io::Result<Duration> {
+        self.answer(&format!("\x15{code}\r"))?;
+        while self.speaks(QUIET)? {
+            self.read()?;
+        }
+        let start = Instant::now();
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT)?;
+        self.until("rwkv> ")?;
         Ok(start.elapsed())
     }
 

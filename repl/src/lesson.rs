@@ -44,7 +44,7 @@ impl Lesson {
         let heading = title.trim_end_matches('.').to_string();
         // The list has the number already.
         let title = heading.split_once(": ").filter(|(label, _)| label.starts_with("Lesson"));
-        let title = title.map_or(heading.clone(), |(_, title)| title.to_string());
+        let title = title.map_or(heading.clone(), |(_, title)| capital(title));
         let mut parts = vec![(heading, Vec::new())];
         for line in text.lines().filter(|line| !line.starts_with("#!")) {
             match line.strip_prefix("// ----") {
@@ -76,6 +76,11 @@ impl Step {
         let (prose, code) = (prose.trim().to_string(), code.trim().to_string());
         Self { heading: heading.to_string(), prose, code }
     }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Whether a line says what the script must print.

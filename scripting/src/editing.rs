@@ -27,7 +27,8 @@ pub enum Colour {
 
 /// Whether Enter should run the text; `false` where more lines could make it whole.
 pub fn is_complete(engine: &Engine, text: &str) -> bool {
-    if Lexed::new(engine, text).open_comment {
+    // The compiler takes an open comment for a whole one.
+    if text.contains("/*") && Lexed::new(engine, text).open_comment {
         return false;
     }
     let Err(error) = engine.compile(text) else { return true };
