@@ -111,7 +111,7 @@ fn settings_are_shown_and_changed() {
     enter(&mut terminal, "hello", 1);
     assert!(terminal.text().contains("[3 tokens, length, "), "{}", terminal.text());
     enter(&mut terminal, "/system Be rude.", 1);
-    assert!(terminal.text().contains("chat.jump(0) goes back"), "{}", terminal.text());
+    assert!(terminal.text().contains("chat.reset() forgets all turns"), "{}", terminal.text());
     leave(terminal);
 }
 

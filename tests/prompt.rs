@@ -285,7 +285,7 @@ fn commands_look_at_the_session() {
         ("/device\n", "\"cpu\""),
         ("/set\n", "history  on"),
         ("/set history off\n", "history  off"),
-        ("/set heat 3\n", "there is no setting heat; there are history and plain."),
+        ("/set heat 3\n", "sampler has no option `heat`."),
         ("/plain\n", "plain    on"),
         ("fn f(x) { x + 1 } // so\n??f\n", "fn f(x) { x + 1 }"),
         ("??bench\n", "runs that are counted"),

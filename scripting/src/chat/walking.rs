@@ -186,6 +186,10 @@ mod functions {
 
     /// The same with settings for this turn only, those of `say`.
     ///
+    /// - `temperature` sharpens below 1, flattens above
+    /// - `max_tokens` of the answer
+    /// - `seed` the same seed gives the same answer
+    ///
     /// ```
     /// let chat = load_model("toy:rwkv4").new_chat(#{ max_tokens: 3 });
     /// chat.say("Hello");
