@@ -81,9 +81,11 @@ mod functions {
     /// is a map of named ones, an array of arrays or a tensor of two axes.
     ///
     /// - `title` written above
-    /// - `x`, `y` what positions and values mean
+    /// - `x` what the positions mean
+    /// - `y` what the values mean
     /// - `labels` names of the curves, for the legend
-    /// - `width`, `height` columns and rows of characters; as many as there are, 10
+    /// - `width` columns of characters; as many as there are
+    /// - `height` rows of characters, 10
     ///
     /// ```
     /// show(plot::line([0, 1, 2], [0, 1, 4], #{ title: "squares", x: "n", height: 5 }));
@@ -238,11 +240,14 @@ mod functions {
     /// A matrix as colours, an array of arrays or a tensor.
     ///
     /// - `title` written above
-    /// - `x`, `y` what columns and rows mean
-    /// - `rows`, `columns` names of rows and columns: an array or Tokens
+    /// - `x` what the columns mean
+    /// - `y` what the rows mean
+    /// - `rows` names of the rows: an array or Tokens
+    /// - `columns` names of the columns
     /// - `labels` names of both, for a square matrix
     /// - `range` least and greatest number of the colours, `[-1, 1]`
-    /// - `width`, `height` columns and rows of characters at most
+    /// - `width` columns of characters at most
+    /// - `height` rows of characters at most
     /// - `numbers` true prints the numbers instead
     ///
     /// ```

@@ -19,8 +19,8 @@ impl View {
             View::Table(table) => rows(table),
             View::Line(line) => curves(line),
             View::Heatmap(map) => matrix(map),
-            View::Bars(Bars { title, labels, values, .. }) => {
-                json!({ "title": title, "labels": labels, "values": values })
+            View::Bars(Bars { labels, values, .. }) => {
+                labels.iter().cloned().zip(values.iter().map(|value| json!(value))).collect()
             }
             View::Tree(tree) => rows(&tree.table()),
             View::Image(image) => pixels(image),
@@ -73,6 +73,6 @@ mod tests {
         let json = View::Group(vec![View::Table(table)]).to_json();
         assert_eq!(json, r#"[[{"n":1,"x":0.5,"text":"a\"b","far":null}]]"#);
         let bars = Bars { labels: vec!["a".into()], values: vec![f64::NAN], ..Bars::default() };
-        assert!(View::Bars(bars).to_json().contains(r#""values":[null]"#));
+        assert!(View::Bars(bars).to_json().contains(r#"{"a":null}"#));
     }
 }
