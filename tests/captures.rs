@@ -56,6 +56,20 @@ const CAPTURES: &[Capture] = &[
         before: &["let a = model.forward_gpt(\"Once\").state"],
         lines: &["a.summ()", "plot::line([1, 2], #{ titel: \"loss\" })"],
     },
+    Capture { name: "lesson", size: (88, 52), before: &["/lesson 2", "", ""], lines: &["/next"] },
+    Capture {
+        name: "chat",
+        size: (88, 30),
+        before: &["> Mira puts the ball in the garden. Nela goes to the mill."],
+        lines: &[
+            "> Where is the ball?",
+            "/jump 1",
+            "> Where is Nela?",
+            "/edit 1 Mira puts the ball in the tower.",
+            "> Where is the ball?",
+            "/tree",
+        ],
+    },
 ];
 
 /// Pixels of a character, of the text in it, and around the screen.

@@ -15,7 +15,12 @@ const ARGUMENTS: [(&str, &[&str]); 2] = [
 ];
 
 /// Scripts that take any model as their first argument.
-const OPEN: [&str; 3] = ["01_gpt_vs_rnn.rhai", "02_state_surgery.rhai", "07_head_ablation.rhai"];
+const OPEN: [&str; 4] = [
+    "01_gpt_vs_rnn.rhai",
+    "02_state_surgery.rhai",
+    "03_chat_branches.rhai",
+    "07_head_ablation.rhai",
+];
 
 /// A model of each kind of memory.
 const MODELS: [&str; 5] = ["toy:rwkv4", "toy:rwkv5.2", "toy:rwkv6", "toy:rwkv7", "demo:tales"];

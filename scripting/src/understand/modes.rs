@@ -60,9 +60,9 @@ fn memory(found: &Comparison) -> String {
     let tokens = found.tokens.len();
     let (state, cache) = (amount(found.state.bytes()), amount(found.cache_per_token * tokens));
     format!(
-        "The state stands after {} tokens and takes {state}, as it did before them.\n\
-         A transformer with as many layers and channels keeps 2 x 4 bytes x layers x\n\
-         channels for each token: {cache} by now, more than the state from {} tokens on.",
+        "The state stands after {} tokens and takes {state}, as it did before them. A transformer \
+         with as many layers and channels keeps 2 x 4 bytes x layers x channels for each token: \
+         {cache} by now, more than the state from {} tokens on.",
         found.state.past.tokens,
         found.break_even()
     )
