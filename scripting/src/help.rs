@@ -45,7 +45,7 @@ pub struct Entry {
 
 /// Everything that can be called.
 pub struct Registry {
-    /// In the order of the engine.
+    /// By module, type, name and number of arguments.
     pub entries: Vec<Entry>,
 }
 
@@ -165,7 +165,14 @@ impl Registry {
         let entries = all
             .into_iter()
             .filter_map(|(id, theirs, own)| if ours.contains(&id) { own } else { theirs });
-        Self { entries: entries.collect() }
+        let mut entries: Vec<Entry> = entries.collect();
+        // The engine's own order differs from build to build; of one name the short form is first.
+        entries.sort_by(|a, b| {
+            let place = |e: &Entry| (e.module.clone(), e.receiver.clone(), e.name.clone());
+            let form = |e: &Entry| (e.arguments.len(), e.arguments.clone(), e.returns.clone());
+            place(a).cmp(&place(b)).then_with(|| form(a).cmp(&form(b)))
+        });
+        Self { entries }
     }
 
     /// Methods and properties of a type; of all types if it is `None`.

@@ -127,7 +127,8 @@ impl Model {
         }
         let left_out = knock_out.positions.len();
         if left_out > 0 {
-            state.past.edit(&format!("left out the writes of {left_out} tokens"));
+            let tokens = if left_out == 1 { "token" } else { "tokens" };
+            state.past.edit(&format!("left out the writes of {left_out} {tokens}"));
         }
         Ok(state)
     }
