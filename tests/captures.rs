@@ -3,7 +3,7 @@
 //! `cargo test --release --workspace captures -- --ignored` paints those in `scripts/pictures`
 //! anew; look at them afterwards.
 
-use crate::stage::Stage;
+use crate::terminal::{Terminal, empty_screen};
 use std::fmt::Write as _;
 use std::path::Path;
 use vt100::{Cell, Color, Screen};
@@ -92,12 +92,12 @@ fn captures_are_painted_anew() {
 
 /// The screen after everything was typed.
 fn typed(capture: &Capture) -> Screen {
-    let stage = Stage::open(capture.size, &["--seed", "1"], &[]);
-    capture.before.iter().for_each(|line| stage.enter(line));
-    stage.enter("/clear");
-    capture.lines.iter().for_each(|line| stage.enter(line));
-    stage.wait_prompt();
-    stage.screen()
+    let mut terminal = Terminal::painted(capture.size, &["--seed", "1"], &[]);
+    capture.before.iter().for_each(|line| terminal.enter(line));
+    terminal.enter("/clear");
+    capture.lines.iter().for_each(|line| terminal.enter(line));
+    terminal.wait_prompt("rwkv> ");
+    terminal.screen()
 }
 
 /// The screen as a window on a dark ground; rows below the last text are left out.
@@ -241,7 +241,7 @@ fn escaped(text: &str) -> String {
 
 #[test]
 fn a_capture_has_the_text_and_the_colours_of_the_screen() {
-    let mut parser = crate::stage::terminal(4, 10);
+    let mut parser = empty_screen((10, 4));
     parser.process(b"a<b \x1b[1;31mred\x1b[0m\r\n");
     parser.process("\x1b[38;2;1;2;3;48;2;4;5;6m▀▀\x1b[0m".as_bytes());
     let svg = svg(parser.screen(), "t");

@@ -9,6 +9,5 @@ mod pictures;
 mod prompt;
 mod repl;
 mod scripts;
-mod stage;
 mod terminal;
 mod tidy;

@@ -124,6 +124,7 @@ fn a_new_size_counts_at_once() {
     let narrow = terminal.text();
     terminal.resize(30, 120);
     terminal.press("/clear\r?State.lerp\r");
+    terminal.wait_until("a clear screen", |text| !text.contains("rwkv-lab"));
     terminal.wait("State.lerp");
     terminal.wait_prompt("rwkv> ");
     assert!(terminal.text().lines().any(|line| line.len() > 50), "{}", terminal.text());

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ pub const RWKV: &str = env!("CARGO_BIN_EXE_rwkv-tested");
 pub const CTRL_C: &str = "\x03";
 pub const CTRL_D: &str = "\x04";
 /// Loading a model on a busy machine takes its time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An empty folder, removed at the end.
 pub struct Folder(pub PathBuf);
@@ -37,12 +37,21 @@ impl Drop for Folder {
     }
 }
 
-/// The program on a terminal of 80 columns and 24 rows.
+/// What a terminal received, and what it shows now.
+struct Received {
+    bytes: Vec<u8>,
+    parser: vt100::Parser,
+}
+
+/// Columns and rows of a terminal.
+type Size = (u16, u16);
+
+/// The program and the terminal it runs on.
 pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn Write + Send>,
     master: Box<dyn MasterPty + Send>,
-    screen: Arc<Mutex<vt100::Parser>>,
+    received: Arc<Mutex<Received>>,
     pub home: Folder,
 }
 
@@ -60,15 +69,12 @@ impl Terminal {
         terminal
     }
 
-    /// Any program, such as a shell.
+    /// Any program, such as a shell, on 80 columns and 24 rows.
     pub fn start(home: Folder, mut command: CommandBuilder) -> Self {
         let own = ["TERM", "NO_COLOR", "RWKV_PLAIN"].map(|name| {
             let set = command.get_env(name) != std::env::var_os(name).as_deref();
             if set { name } else { "" }
         });
-        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).unwrap();
-        command.cwd(&home.0);
         let known = environment(&home.0).map(|(name, value)| (name, value.as_os_str().to_owned()));
         for (name, value) in known.chain([("TERM", "xterm-256color".into())]) {
             // What the test has set before wins.
@@ -76,18 +82,44 @@ impl Terminal {
                 command.env(name, value);
             }
         }
+        Self::on((80, 24), home, command)
+    }
+
+    /// The program in full colour, with half blocks for pictures unless `variables` say otherwise.
+    pub fn painted(size: Size, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let home = Folder::new();
+        let mut command = CommandBuilder::new(RWKV);
+        command.args(args);
+        environment(&home.0).for_each(|(name, value)| command.env(name, value));
+        let known = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor")];
+        let others = ["TMUX", "KITTY_WINDOW_ID", "KONSOLE_VERSION", "TERM_PROGRAM"];
+        let usual = known.into_iter().chain(others.map(|name| (name, "")));
+        let usual = usual.chain([("RWKV_IMAGE", "blocks")]);
+        for (name, value) in usual.chain(variables.iter().copied()) {
+            command.env(name, value);
+        }
+        Self::on(size, home, command)
+    }
+
+    fn on((cols, rows): Size, home: Folder, mut command: CommandBuilder) -> Self {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        command.cwd(&home.0);
         let child = pair.slave.spawn_command(command).unwrap();
-        let screen = Arc::new(Mutex::new(vt100::Parser::default()));
+        let received = Received { bytes: Vec::new(), parser: empty_screen((cols, rows)) };
+        let received = Arc::new(Mutex::new(received));
         let mut reader = pair.master.try_clone_reader().unwrap();
         let keys = pair.master.take_writer().unwrap();
-        let shown = screen.clone();
+        let heard = received.clone();
         thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
-                shown.lock().unwrap().process(&bytes[..count]);
+                let mut heard = heard.lock().unwrap();
+                heard.bytes.extend_from_slice(&bytes[..count]);
+                heard.parser.process(&bytes[..count]);
             }
         });
-        Self { child, keys, master: pair.master, screen, home }
+        Self { child, keys, master: pair.master, received, home }
     }
 
     /// Gives the terminal another size, as dragging its corner does.
@@ -95,7 +127,7 @@ impl Terminal {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         self.master.resize(size).unwrap();
         let [rows, cols] = [rows, cols].map(|size| size.try_into().unwrap());
-        self.screen.lock().unwrap().screen_mut().set_size(rows, cols);
+        self.received().parser.screen_mut().set_size(rows, cols);
     }
 
     pub fn press(&mut self, keys: &str) {
@@ -103,17 +135,39 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
+    /// Types a line at a fresh prompt.
+    pub fn enter(&mut self, line: &str) {
+        self.wait_prompt("rwkv> ");
+        self.press(&format!("{line}\r"));
+        // Until the line is on the screen and the prompt there is not the one it was typed at.
+        thread::sleep(Duration::from_millis(400));
+    }
+
+    fn received(&self) -> MutexGuard<'_, Received> {
+        self.received.lock().unwrap()
+    }
+
+    /// The screen as it is now.
+    pub fn screen(&self) -> vt100::Screen {
+        self.received().parser.screen().clone()
+    }
+
     pub fn text(&self) -> String {
-        self.screen.lock().unwrap().screen().contents()
+        self.received().parser.screen().contents()
+    }
+
+    /// All bytes so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.received().bytes.clone()
     }
 
     /// Whether any letter on the screen has a colour.
     pub fn has_colours(&self) -> bool {
-        let parser = self.screen.lock().unwrap();
-        let (rows, columns) = parser.screen().size();
+        let screen = self.screen();
+        let (rows, columns) = screen.size();
         let (rows, columns) = (rows.get(), columns.get());
         let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-        let mut found = cells.filter_map(|(row, column)| parser.screen().cell(row, column));
+        let mut found = cells.filter_map(|(row, column)| screen.cell(row, column));
         found.any(|cell| cell.fgcolor() != vt100::Color::Default)
     }
 
@@ -126,6 +180,17 @@ impl Terminal {
     pub fn wait_prompt(&self, prompt: &str) {
         let fresh = |text: &str| text.trim_end().lines().last() == Some(prompt.trim_end());
         self.wait_until(prompt, fresh);
+    }
+
+    /// Waits until the screen has this text.
+    pub fn wait_text(&self, part: &str) {
+        self.wait_until(part, |text| text.contains(part));
+    }
+
+    /// Waits until the bytes so far have this text in them.
+    pub fn wait_bytes(&self, part: &str) {
+        let found = |bytes: &[u8]| bytes.windows(part.len()).any(|some| some == part.as_bytes());
+        self.wait_until(part, |_| found(&self.bytes()));
     }
 
     /// Waits until the text of the screen is as it should be.
@@ -152,6 +217,12 @@ impl Terminal {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// A screen on which nothing is written.
+pub fn empty_screen((cols, rows): Size) -> vt100::Parser {
+    let size = |cells: u16| cells.try_into().expect("a terminal has a size");
+    vt100::Parser::new(size(rows), size(cols), 0)
 }
 
 impl Drop for Terminal {

@@ -91,7 +91,12 @@ pub fn places(value: &Dynamic, what: &str, count: usize) -> Fallible<BTreeSet<us
             .map_err(|_| fail(format!("`{what}` must be whole numbers, not {}", words(item))))?;
         let place = usize::try_from(if index < 0 { index + count as INT } else { index }).ok();
         let found = place.filter(|place| *place < count);
-        found.ok_or_else(|| fail(format!("`{what}`: there is no {index} among {count}")))
+        found.ok_or_else(|| {
+            fail(format!(
+                "`{what}`: there is no {index}; it goes from 0 to {}",
+                count.saturating_sub(1)
+            ))
+        })
     };
     items.iter().map(place).collect()
 }
