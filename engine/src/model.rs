@@ -298,13 +298,15 @@ impl Model {
         self.empty.layers.iter().enumerate().map(parameter).collect()
     }
 
+    /// Version and name, as a state of this model tells them.
+    pub fn named(&self) -> Origin {
+        let version = self.rwkv.version().name().to_string();
+        Origin { version, model: self.name.clone(), fingerprint: String::new() }
+    }
+
     /// What a state file of this model says of its origin.
     pub fn origin(&self) -> Origin {
-        Origin {
-            version: self.rwkv.version().name().to_string(),
-            model: self.name.clone(),
-            fingerprint: self.fingerprint(),
-        }
+        Origin { fingerprint: self.fingerprint(), ..self.named() }
     }
 
     /// Reads a state file: one of ours, checked to be of this model, or that of another program
@@ -318,8 +320,9 @@ impl Model {
         let Some(origin) = origin else { return Ok(state) };
         let file = path.display();
         state.fits(&self.empty).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
+        // A state that has outlived its model is saved without a fingerprint.
         ensure!(
-            origin.fingerprint == self.fingerprint(),
+            origin.fingerprint == self.fingerprint() || origin == self.named(),
             "{file} is the state of `{}`, whose weights are not those of `{}`; a state means \
              nothing to another model. load_state(path) without a model reads it all the same.",
             origin.model,

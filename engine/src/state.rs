@@ -55,7 +55,7 @@ pub struct Origin {
     pub version: String,
     /// Name of the model.
     pub model: String,
-    /// A number that differs between models of the same shape.
+    /// A number that differs between models of the same shape; empty where it is not known.
     pub fingerprint: String,
 }
 

@@ -24,25 +24,27 @@ use std::rc::{Rc, Weak};
 pub struct State {
     /// The numbers.
     pub state: Memory,
-    source: Source,
-}
-
-/// Where a state comes from; a state must not keep a model alive.
-#[derive(Clone, Debug)]
-enum Source {
-    Model(Weak<RefCell<Engine>>),
-    File(Rc<Origin>),
+    /// The model, as long as there is one: a state must not keep it alive.
+    model: Weak<RefCell<Engine>>,
+    /// What was known of the origin when the state was made.
+    told: Rc<Origin>,
 }
 
 impl State {
     /// The state of a model.
     pub fn of(model: &Model, state: Memory) -> Self {
-        Self { state, source: Source::Model(Rc::downgrade(&model.0)) }
+        let (told, weak) = (model.engine().named(), Rc::downgrade(&model.0));
+        Self { state, model: weak, told: Rc::new(told) }
+    }
+
+    /// A state of which a file tells the origin.
+    fn told(state: Memory, origin: Origin) -> Self {
+        Self { state, model: Weak::new(), told: Rc::new(origin) }
     }
 
     /// The same origin, other numbers.
     pub fn with(&self, state: Memory) -> Self {
-        Self { state, source: self.source.clone() }
+        Self { state, ..self.clone() }
     }
 
     /// Memory in words: `2.5 KiB`.
@@ -53,23 +55,13 @@ impl State {
     }
 
     fn version(&self) -> String {
-        match &self.source {
-            Source::Model(model) => {
-                model.upgrade().map_or(String::new(), |m| m.borrow().rwkv.version().to_string())
-            }
-            Source::File(origin) => {
-                Version::named(&origin.version).map_or(String::new(), |v| v.to_string())
-            }
-        }
+        Version::named(&self.told.version).map_or(String::new(), |version| version.to_string())
     }
 
+    /// With the fingerprint of the model, as long as there is one.
     fn origin(&self) -> Origin {
-        match &self.source {
-            Source::Model(model) => {
-                model.upgrade().map(|model| model.borrow().origin()).unwrap_or_default()
-            }
-            Source::File(origin) => (**origin).clone(),
-        }
+        let model = self.model.upgrade().map(|model| model.borrow().origin());
+        model.unwrap_or_else(|| (*self.told).clone())
     }
 
     /// One row per layer: the norm of each part, in RWKV-4 the range of `pp`.
@@ -80,7 +72,7 @@ impl State {
 
     /// What led here: `of demo:tales, 72 tokens read; edits: scale by 0.5`.
     fn past(&self) -> String {
-        let (name, past) = (self.origin().model, &self.state.past);
+        let (name, past) = (&self.told.model, &self.state.past);
         let of = if name.is_empty() { String::new() } else { format!("of {name}, ") };
         let tokens = if past.tokens == 1 { "token" } else { "tokens" };
         let read = format!("{of}{} {tokens} read", past.tokens);

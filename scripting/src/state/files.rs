@@ -2,12 +2,11 @@
 
 use crate::host::{Fallible, Host, engine_failure, fail};
 use crate::model::Model;
-use crate::state::{Source, State};
+use crate::state::State;
 use rhai::Module;
 use rhai::plugin::*;
 use rwkv_engine::rwkv::Version;
 use rwkv_engine::state::{Export, State as Memory};
-use std::rc::Rc;
 
 /// The module of this file.
 pub fn module() -> Module {
@@ -80,6 +79,6 @@ mod functions {
         let place = rwkv_engine::device::choose(&host.options.device).map_err(engine_failure)?;
         let (state, origin) =
             Memory::load(&host.readable(path), &place.device).map_err(engine_failure)?;
-        Ok(State { state, source: Source::File(Rc::new(origin)) })
+        Ok(State::told(state, origin))
     }
 }

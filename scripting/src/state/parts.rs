@@ -107,7 +107,7 @@ mod functions {
     /// ```
     #[rhai_fn(get = "model", pure)]
     pub fn model(this: &mut State) -> String {
-        this.origin().model
+        this.told.model.clone()
     }
 
     /// Empties the whole state, as before the first token.

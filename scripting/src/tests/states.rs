@@ -32,6 +32,18 @@ fn a_state_says_what_led_to_it() {
 }
 
 #[test]
+fn a_state_outlives_its_model() {
+    let mut desk = Desk::new();
+    let shown = desk.line("let s = load_model(\"toy:rwkv7\").forward_gpt(\"Hi\").state; s");
+    assert!(shown.contains("State RWKV-7") && shown.contains("of toy:rwkv7, 2 tokens"), "{shown}");
+    desk.line("s.save(temp_path(\"orphan.safetensors\"))");
+    let code = "load_state(temp_path(\"orphan.safetensors\"), load_model(\"toy:rwkv7\")) == s";
+    assert_eq!(desk.line(code), "true");
+    let other = "load_state(temp_path(\"orphan.safetensors\"), load_model(\"toy:rwkv6\"))";
+    assert!(desk.refusal(other).contains("is the state of `toy:rwkv7`"));
+}
+
+#[test]
 fn an_empty_rwkv4_has_no_exponents() {
     let mut desk = desk("rwkv4");
     assert!(desk.line("m.new_state()").contains("empty"));
