@@ -2,12 +2,12 @@
 
 use crate::protocol::{self, Protocol, QUESTION};
 use crate::term::{Screen, variable};
+use crate::tty::Tty;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::read;
 use rwkv_scripting::{Picture, View, is_picture};
 use std::cell::{Cell, RefCell};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ const CELL: (u32, u32) = (9, 18);
 /// Which way pictures go, found when the first is shown.
 pub struct Gallery {
     asked: Protocol,
+    tty: Tty,
     found: Cell<Option<Protocol>>,
     /// Whether somebody types at the prompt, so that an answer can be told from what is typed.
     interactive: Cell<bool>,
@@ -34,9 +35,9 @@ pub struct Gallery {
 
 impl Gallery {
     /// A gallery that shows pictures in the way that was asked for.
-    pub fn new(asked: Protocol) -> Self {
+    pub fn new(asked: Protocol, tty: Tty) -> Self {
         let (found, interactive) = (Cell::new(None), Cell::new(false));
-        Self { asked, found, interactive, typed: RefCell::default() }
+        Self { asked, tty, found, interactive, typed: RefCell::default() }
     }
 
     /// From now on the terminal may be asked: a prompt gives back what was typed meanwhile.
@@ -81,14 +82,11 @@ impl Gallery {
 
     /// Asks the terminal, which has a fifth of a second to answer; what else comes is kept.
     fn ask(&self) -> Option<Protocol> {
-        let stdin = io::stdin();
-        if !stdin.is_terminal() {
+        if !self.tty.is_there() {
             return None;
         }
-        let before = tcgetattr(&stdin).ok()?;
-        let mut silent = before.clone();
-        silent.local_flags &= !(LocalFlags::ECHO | LocalFlags::ICANON);
-        tcsetattr(&stdin, SetArg::TCSANOW, &silent).ok()?;
+        let stdin = io::stdin();
+        let _quiet = self.tty.quiet();
         let asked = io::stdout().write_all(QUESTION).and_then(|()| io::stdout().flush());
         let (start, mut bytes) = (Instant::now(), Vec::new());
         let mut answer = None;
@@ -104,8 +102,6 @@ impl Gallery {
             bytes.extend_from_slice(&block[..count]);
             answer = protocol::of_answer(&bytes).0;
         }
-        // Nothing depends on it if this fails: the guard around every line restores the mode too.
-        let _ = tcsetattr(&stdin, SetArg::TCSANOW, &before);
         self.typed.borrow_mut().extend(protocol::of_answer(&bytes).1);
         answer
     }
@@ -170,7 +166,7 @@ mod tests {
 
     #[test]
     fn pipes_plain_screens_and_no_colour_get_text() {
-        let gallery = Gallery::new(Protocol::Kitty);
+        let gallery = Gallery::new(Protocol::Kitty, Tty::new());
         for screen in [
             Screen::of(Canvas { colour: true, ..Canvas::default() }, false),
             Screen::of(Canvas { colour: true, plain: true, ..Canvas::default() }, true),
@@ -186,10 +182,10 @@ mod tests {
         let bars = Bars { labels: vec!["a".into()], values: vec![1.0], ..Bars::default() };
         let group = View::Group(vec![View::Text("above".into()), map(), View::Bars(bars)]);
         let screen = Screen::of(Canvas { colour: true, ..Canvas::default() }, true);
-        let shown = Gallery::new(Protocol::Kitty).bytes(&group, &screen);
+        let shown = Gallery::new(Protocol::Kitty, Tty::new()).bytes(&group, &screen);
         assert!(shown.starts_with(b"above\n\x1b_Ga=T"));
         assert_eq!(shown.windows(6).filter(|part| part == b"\x1b_Ga=T").count(), 2);
-        let blocks = Gallery::new(Protocol::Blocks).bytes(&group, &screen);
+        let blocks = Gallery::new(Protocol::Blocks, Tty::new()).bytes(&group, &screen);
         assert!(String::from_utf8(blocks).unwrap().contains('▀'));
     }
 }

@@ -102,7 +102,6 @@ pub fn of_answer(bytes: &[u8]) -> (Option<Protocol>, Vec<u8>) {
 fn enclosed<'a>(bytes: &'a [u8], open: &[u8], close: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let inner = bytes.strip_prefix(open)?;
     let end = inner.windows(close.len()).position(|part| part == close)?;
-    // Numbers and marks only: what somebody types may begin with an escape too.
     Some((&inner[..end], &inner[end + close.len()..]))
 }
 

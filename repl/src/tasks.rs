@@ -34,7 +34,7 @@ pub fn run(arguments: Arguments) -> i32 {
     let out = Screen::new(&settings, io::stdout().is_terminal());
     let err = Screen::new(&settings, io::stderr().is_terminal());
     let told = Protocol::told(settings.image_protocol, variable("RWKV_IMAGE"));
-    let gallery = Gallery::new(told.unwrap_or_else(|sentence| usage(&sentence)));
+    let gallery = Gallery::new(told.unwrap_or_else(|sentence| usage(&sentence)), tty.clone());
     let writer = Rc::new(Writer::new(out, err, tty.clone(), gallery));
     let desk = Desk { settings, writer, tty };
     match (arguments.task, arguments.code) {

@@ -39,12 +39,13 @@ impl Tty {
 
     /// Hides keys typed ahead and keeps them for the next prompt, until the guard is dropped.
     /// Ctrl-C and Ctrl-Z stay signals.
-    pub fn quiet(&self) -> Quiet<'_> {
-        if let Some(mut mode) = self.found.map(Termios::from) {
+    pub fn quiet(&self) -> Quiet {
+        let before = self.found.and_then(|_| tcgetattr(io::stdin()).ok());
+        if let Some(mut mode) = before.clone() {
             mode.local_flags &= !(LocalFlags::ECHO | LocalFlags::ICANON);
             set(&mode);
         }
-        Quiet(self)
+        Quiet(before)
     }
 
     /// Stops all programs of this job until `fg`, as Ctrl-Z does where the terminal itself takes
@@ -89,12 +90,12 @@ fn set(mode: &Termios) {
     let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, mode);
 }
 
-/// Restores the terminal when dropped, a panic included.
-pub struct Quiet<'a>(&'a Tty);
+/// Gives the terminal the mode it had before when dropped, a panic included; so guards nest.
+pub struct Quiet(Option<Termios>);
 
-impl Drop for Quiet<'_> {
+impl Drop for Quiet {
     fn drop(&mut self) {
-        self.0.restore();
+        self.0.iter().for_each(set);
     }
 }
 

@@ -91,6 +91,12 @@ impl Entry {
         })
     }
 
+    /// What decides about its place in the manual.
+    fn order(&self) -> impl Ord {
+        let form = (self.arguments.len(), &self.arguments, &self.returns);
+        (&self.module, &self.receiver, &self.name, form)
+    }
+
     /// How the manual calls it: `norm`, `plot::line`, `State.norm`.
     pub fn title(&self) -> String {
         match (&self.receiver, self.module.as_str()) {
@@ -167,11 +173,7 @@ impl Registry {
             .filter_map(|(id, theirs, own)| if ours.contains(&id) { own } else { theirs });
         let mut entries: Vec<Entry> = entries.collect();
         // The engine's own order differs from build to build; of one name the short form is first.
-        entries.sort_by(|a, b| {
-            let place = |e: &Entry| (e.module.clone(), e.receiver.clone(), e.name.clone());
-            let form = |e: &Entry| (e.arguments.len(), e.arguments.clone(), e.returns.clone());
-            place(a).cmp(&place(b)).then_with(|| form(a).cmp(&form(b)))
-        });
+        entries.sort_by(|a, b| a.order().cmp(&b.order()));
         Self { entries }
     }
 

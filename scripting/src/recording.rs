@@ -6,7 +6,7 @@ use crate::host::{Fallible, Host, Value, engine_failure, fail};
 use crate::model::Model;
 use crate::options::OptionMap;
 use crate::report::Report;
-use crate::segment::{Segment, beside};
+use crate::segment::{Segment, TO_TRUTH};
 use crate::state::State;
 use crate::tensor::bounds;
 use rhai::plugin::*;
@@ -45,7 +45,7 @@ fn count(n: INT, what: &str) -> Fallible<usize> {
 
 fn rewound(model: &Model, tokens: usize, found: Rewound) -> Fallible<Report> {
     let far = found.tried.as_ref().map(|(_, far)| short(*far));
-    let snapshot = "the state comes from\na snapshot and is exact";
+    let snapshot = "the state comes from a snapshot and is exact";
     let title = match (found.undone, far) {
         (true, far) => {
             let far = far.unwrap_or_default();
@@ -59,7 +59,7 @@ fn rewound(model: &Model, tokens: usize, found: Rewound) -> Fallible<Report> {
     let error = found.tried.as_ref().map_or(Dynamic::UNIT, |(_, far)| (*far).into());
     let [state, truth] = [found.state, found.truth].map(|state| State::of(model, state));
     let tried = found.tried.map_or(truth.clone(), |(tried, _)| State::of(model, tried));
-    let view = View::Table(beside(&tried, &truth)?);
+    let view = View::Table(tried.beside(&truth, TO_TRUTH)?);
     let fields = vec![
         ("state", Dynamic::from(state)),
         ("truth", Dynamic::from(truth)),

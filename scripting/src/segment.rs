@@ -1,14 +1,14 @@
 //! Texts as maps of states, and taking tokens back.
 
+use crate::View;
 use crate::charts::short;
 use crate::host::{Fallible, Host, Value, engine_failure, fail};
 use crate::model::Model;
 use crate::recording::record;
 use crate::report::Report;
-use crate::state::State;
+use crate::state::{State, index};
 use crate::tensor::Tensor;
 use crate::tokens::Tokens;
-use crate::{Table, View};
 use rhai::plugin::*;
 use rhai::{FLOAT, INT, Map, Module};
 use rwkv_engine::segment::{Merged, Segment as Mapped};
@@ -21,25 +21,14 @@ pub struct Segment {
     model: Model,
 }
 
+/// The column of distances where the other state is the true one.
+pub const TO_TRUTH: &str = "L2 to the truth";
+
 impl Segment {
     /// A segment that this model has read.
     pub fn new(segment: Mapped, model: &Model) -> Self {
         Self { segment: Rc::new(segment), model: model.clone() }
     }
-}
-
-/// A row per layer on how far a state is from the true one.
-///
-/// # Errors
-/// When the states are of different models.
-pub fn beside(state: &State, truth: &State) -> Fallible<Table> {
-    let far = state.state.distances(&truth.state).map_err(engine_failure)?;
-    let row = |(layer, far): (usize, rwkv_engine::state::Distance)| {
-        let cells = [far.l2, far.cosine, far.max_abs].map(short);
-        std::iter::once(layer.to_string()).chain(cells).collect()
-    };
-    let rows = far.into_iter().enumerate().map(row).collect();
-    Ok(Table::new(&["layer", "L2 to the truth", "cosine", "max |a-b|"], rows))
 }
 
 fn merged(model: &Model, found: Merged) -> Fallible<Report> {
@@ -48,7 +37,7 @@ fn merged(model: &Model, found: Merged) -> Fallible<Report> {
         short(found.error)
     );
     let [state, truth] = [found.state, found.truth].map(|state| State::of(model, state));
-    let view = View::Table(beside(&state, &truth)?);
+    let view = View::Table(state.beside(&truth, TO_TRUTH)?);
     let fields = vec![
         ("state", Dynamic::from(state)),
         ("truth", Dynamic::from(truth)),
@@ -169,8 +158,7 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn matrices(this: &mut Segment, layer: INT, head: INT) -> Fallible<Map> {
-        let place = |x: INT| usize::try_from(x).unwrap_or(usize::MAX);
-        let [p, c] = this.segment.matrices(place(layer), place(head)).map_err(engine_failure)?;
+        let [p, c] = this.segment.matrices(index(layer)?, index(head)?).map_err(engine_failure)?;
         let parts = [("p", p), ("c", c)];
         let tensor = |array| Dynamic::from(Tensor::from(array));
         Ok(parts.into_iter().map(|(name, x)| (name.into(), tensor(x))).collect())

@@ -6,6 +6,8 @@ mod parts;
 mod spectrum;
 mod surgery;
 
+pub use surgery::index;
+
 use crate::charts::short;
 use crate::host::{Fallible, engine_failure, fail, words};
 use crate::layer::EMPTY;
@@ -14,7 +16,7 @@ use crate::{Table, View};
 use rhai::{Dynamic, Module};
 use rwkv_engine::model::Model as Engine;
 use rwkv_engine::rwkv::Version;
-use rwkv_engine::state::{Origin, State as Memory};
+use rwkv_engine::state::{Distance, Origin, State as Memory};
 use rwkv_engine::tensor::Array;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -105,6 +107,21 @@ impl State {
             std::iter::once(layer.to_string()).chain(cells).collect()
         };
         Table { columns, rows: (0..self.state.layers.len()).map(row).collect() }
+    }
+
+    /// A table with a row per layer on how far another state is; `first` names the column of
+    /// Euclidean distances.
+    ///
+    /// # Errors
+    /// When the states are of different models.
+    pub fn beside(&self, other: &Self, first: &str) -> Fallible<Table> {
+        let layers = self.state.distances(&other.state).map_err(engine_failure)?;
+        let row = |(layer, far): (usize, Distance)| {
+            let cells = [far.l2, far.cosine, far.max_abs].map(short);
+            std::iter::once(layer.to_string()).chain(cells).collect()
+        };
+        let rows = layers.into_iter().enumerate().map(row).collect();
+        Ok(Table::new(&["layer", first, "cosine", "max |a-b|"], rows))
     }
 
     /// Everything remembered in the given layers as one long vector, without the `pp` of RWKV-4.

@@ -102,13 +102,10 @@ impl State {
                 state.put_matrix(layer, head, &moved)?;
             }
         }
-        state.past = self.past.clone();
-        state.past.edit(&format!(
-            "edit of rank {rank} toward another state, strength {}, {}",
-            mixing.strength,
-            mixing.words()
-        ));
-        Ok(state)
+        let (strength, words) = (mixing.strength, mixing.words());
+        let what =
+            format!("edit of rank {rank} toward another state, strength {strength}, {words}");
+        Ok(self.edited(&what, state.layers))
     }
 
     /// What the memory returns for `key`: `S·k / ‖k‖`, `[value]`.
@@ -149,10 +146,8 @@ impl State {
             anyhow::bail!("the mean of no states is not a state.");
         };
         let sum = rest.iter().try_fold(first.clone(), |sum, state| sum.plus(state))?;
-        let mut mean = sum.scaled(1.0 / states.len() as f64);
-        mean.past = first.past.clone();
-        mean.past.edit(&format!("mean of {} states", states.len()));
-        Ok(mean)
+        let mean = sum.scaled(1.0 / states.len() as f64);
+        Ok(first.edited(&format!("mean of {} states", states.len()), mean.layers))
     }
 
     /// `S + strength·(mean of toward − mean of away)`: contrastive steering of a state
@@ -162,14 +157,9 @@ impl State {
     /// When a list is empty and when states are of different models.
     pub fn steered(&self, toward: &[Self], away: &[Self], strength: f64) -> Result<Self> {
         let far = Self::mean(toward)?.minus(&Self::mean(away)?)?;
-        let mut state = self.plus(&far.scaled(strength))?;
-        state.past = self.past.clone();
-        state.past.edit(&format!(
-            "steer by {strength} of {} states less {}",
-            toward.len(),
-            away.len()
-        ));
-        Ok(state)
+        let state = self.plus(&far.scaled(strength))?;
+        let what = format!("steer by {strength} of {} states less {}", toward.len(), away.len());
+        Ok(self.edited(&what, state.layers))
     }
 
     /// Gaussian noise on everything, `strength` times the root mean square of each head and vector.
@@ -205,9 +195,10 @@ impl State {
     /// # Errors
     /// When the states are of different models and for the state of several texts.
     pub fn slerp(&self, other: &Self, t: f64) -> Result<Self> {
+        let what = format!("turn by {t} toward a state of {} tokens", other.past.tokens);
         let (own, other) = self.aligned(other)?;
         let (mut place, mut theirs, mut from) = (None, Vec::new(), 0);
-        let mut state = own.altered("", |layer, name, values| {
+        own.altered(&what, |layer, name, values| {
             if place != Some((layer, name.to_string())) {
                 theirs = other.part(layer, name)?.values();
                 (place, from) = (Some((layer, name.to_string())), 0);
@@ -215,10 +206,7 @@ impl State {
             arc(values, &theirs[from..from + values.len()], t);
             from += values.len();
             Ok(())
-        })?;
-        state.past = self.past.clone();
-        state.past.edit(&format!("turn by {t} toward a state of {} tokens", other.past.tokens));
-        Ok(state)
+        })
     }
 
     /// Every head and vector through `f`, which is told the layer and the part.

@@ -9,11 +9,8 @@ impl Registry {
     pub fn definitions(&self) -> String {
         let mut text = String::from("module static;\n");
         let (mut seen, mut module) = (BTreeSet::new(), "");
-        let mut entries: Vec<&Entry> =
-            self.entries.iter().filter(|entry| !entry.standard).collect();
-        entries.sort_by_key(|entry| &entry.module);
-        for entry in entries.into_iter().filter(|e| matches!(e.kind, Kind::Function | Kind::Method))
-        {
+        let called = |e: &&Entry| matches!(e.kind, Kind::Function | Kind::Method) && !e.standard;
+        for entry in self.entries.iter().filter(called) {
             if entry.module != module {
                 module = &entry.module;
                 let _ = write!(text, "\n// module {module}\n");

@@ -112,13 +112,7 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn diff(this: &mut State, other: State) -> Fallible<View> {
-        let layers = this.state.distances(&other.state).map_err(engine_failure)?;
-        let row = |(layer, far): (usize, rwkv_engine::state::Distance)| {
-            let cells = [far.l2, far.cosine, far.max_abs].map(short);
-            std::iter::once(layer.to_string()).chain(cells).collect()
-        };
-        let rows = layers.into_iter().enumerate().map(row).collect();
-        Ok(View::Table(Table::new(&["layer", "L2", "cosine", "max |a-b|"], rows)))
+        Ok(View::Table(this.beside(&other, "L2")?))
     }
 
     /// The cosine of the angle between two states, seen as long vectors.
