@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rwkv_engine::checkpoint::{self, Checkpoint, Dtype};
+use rwkv_engine::data::Batch;
 use rwkv_engine::rwkv::{Parameter, Rwkv};
 use rwkv_engine::state::{LayerState, Origin, State};
-use rwkv_engine::train::data::Batch;
 use rwkv_engine::train::{Cosine, Settings, Trainer};
 use rwkv_engine::weights::{Named, Source, Weights};
 

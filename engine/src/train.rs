@@ -3,7 +3,6 @@
 //! The recipe is RWKV-LM's: cross-entropy over all positions, L2Wrap on the largest logit, the
 //! gradient cut at a global norm, AdamW in three groups, a cosine after a warm-up.
 
-pub mod data;
 mod schedule;
 
 pub use schedule::Cosine;
@@ -17,8 +16,8 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::data::Batch;
 use crate::rwkv::{Parameter, Rwkv};
-use data::Batch;
 
 /// There are parameters that learn once, twice and three times as fast.
 const RATES: usize = 3;

@@ -134,8 +134,8 @@ fn expanded(name: &str) -> std::path::PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Batch;
     use crate::device::choose;
-    use crate::train::data::Batch;
     use crate::train::{Settings, Trainer};
     use std::sync::atomic::AtomicBool;
 
