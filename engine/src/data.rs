@@ -15,6 +15,8 @@ pub struct Batch {
     /// How much each token counts as a target; empty where all count the same.
     weights: Vec<f32>,
     width: usize,
+    /// Whether each row goes on where the same row of the batch before ended.
+    continues: bool,
 }
 
 impl Batch {
@@ -42,7 +44,17 @@ impl Batch {
             weights.len(),
             tokens.len()
         );
-        Ok(Self { tokens, weights, width })
+        Ok(Self { tokens, weights, width, continues: false })
+    }
+
+    /// The same batch, said to go on where the batch before ended, row by row.
+    pub fn continuing(self) -> Self {
+        Self { continues: true, ..self }
+    }
+
+    /// Whether each row goes on where the same row of the batch before ended.
+    pub fn continues(&self) -> bool {
+        self.continues
     }
 
     /// Number of rows.

@@ -23,7 +23,16 @@ impl Linear {
         let [b, t, _] = x.dims();
         let [out, input] = self.weight.dims();
         // One tall matrix instead of a batch of them: the weight is read once.
-        let y = x.reshape([b * t, input]).matmul(self.weight.val().transpose());
+        let x = x.reshape([b * t, input]);
+        let y = match self.weight.adapter() {
+            None => x.matmul(self.weight.val().transpose()),
+            // Two thin products: the sum of the matrices is never made.
+            Some(lora) => {
+                let thin = x.clone().matmul(lora.b.val().transpose());
+                let thin = thin.matmul(lora.a.val().transpose()) * lora.scale;
+                x.matmul(self.weight.base().transpose()) + thin
+            }
+        };
         y.reshape([b, t, out])
     }
 

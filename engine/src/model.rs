@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, bail, ensure};
 use burn::module::ParamId;
 use burn::tensor::{Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
 use crate::device::Place;
@@ -24,7 +25,8 @@ use crate::rwkv::{Parameter, Rwkv, Sizes, Tap, Version};
 use crate::state::{LayerState, Origin, State};
 use crate::tensor::Array;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Source, Weights};
+use crate::train::{Trainer, merge};
+use crate::weights::{HEAD_EPS, Named, Source, Weights};
 
 /// The work was stopped from outside; nothing is wrong and nothing is lost.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub fn go_on(interrupt: &AtomicBool) -> Result<()> {
 const STRETCH: usize = 256;
 
 /// What belongs to a model besides its file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Loading {
     /// A vocabulary file; else one is looked for beside the model and in it, or told by its size.
     pub tokenizer: Option<PathBuf>,
@@ -63,6 +65,7 @@ pub struct Loading {
     /// ε of the head norms, where it is not that of the released models, 64e-5.
     pub head_eps: Option<f64>,
     /// Who is told how far it is.
+    #[serde(skip)]
     pub progress: Arc<Progress>,
 }
 
@@ -85,6 +88,8 @@ pub struct Model {
     pub chat_template: Option<String>,
     /// Who is told how far long works with it are.
     pub progress: Arc<Progress>,
+    /// What it was loaded from, and with; none for a new model.
+    pub source: Option<(String, Loading)>,
     /// The state before the first token; its shapes are the sizes of the model.
     empty: State,
 }
@@ -96,7 +101,37 @@ impl Model {
     /// When there is no such model, when a file cannot be read or is not one known here, and when
     /// what is added belongs to another model.
     pub fn load(name: &str, loading: &Loading, place: &Place) -> Result<Self> {
-        source::load(name, loading, place)
+        let model = source::load(name, loading, place)?;
+        Ok(Self { source: Some((name.to_string(), loading.clone())), ..model })
+    }
+
+    /// A model of tensors by name, as a training keeps them.
+    ///
+    /// # Errors
+    /// When they are no model known here.
+    pub fn of(name: &str, named: &Named, loading: &Loading, place: &Place) -> Result<Self> {
+        let weights = Weights::new(Source::Made(named), &place.device)
+            .with_head_eps(loading.head_eps.unwrap_or(HEAD_EPS));
+        let rwkv = Rwkv::load(&weights)?;
+        let (tokenizer, note) = match &loading.tokenizer {
+            Some(path) => vocabulary::given(path, rwkv.dims()[0])?,
+            None => vocabulary::by_size(rwkv.dims()[0]),
+        };
+        let notes = note.into_iter().collect();
+        Ok(Self::new(name.to_string(), rwkv, tokenizer, place, Dtype::F32, notes))
+    }
+
+    /// Takes over what a trainer has learnt.
+    pub fn learn(&mut self, trainer: &Trainer) {
+        self.rwkv = trainer.rwkv();
+        if trainer.settings().learns_start() {
+            self.empty = trainer.first().clone();
+        }
+    }
+
+    /// Adds the thin matrices of low-rank tuning to the others for good.
+    pub fn merge_adapter(&mut self) {
+        self.rwkv = merge(self.rwkv.clone());
     }
 
     /// A new model with the official starting values, to be trained.
@@ -121,7 +156,8 @@ impl Model {
     ) -> Self {
         let empty = rwkv.state(1, &place.device);
         let (place, chat_template, progress) = (place.clone(), None, Arc::default());
-        Self { name, rwkv, tokenizer, place, dtype, notes, chat_template, progress, empty }
+        let source = None;
+        Self { name, rwkv, tokenizer, place, dtype, notes, chat_template, progress, source, empty }
     }
 
     /// Number of blocks.
@@ -269,7 +305,7 @@ impl Model {
     /// unchanged.
     pub fn save(&self, path: &Path, dtype: Dtype) -> Result<()> {
         checkpoint::check_ending(path)?;
-        let mut parameters = self.rwkv.parameters();
+        let mut parameters = merge(self.rwkv.clone()).parameters();
         parameters.extend(self.first_states());
         let entry = |p: &Parameter| Entry { name: p.name.clone(), shape: p.shape.clone(), dtype };
         let entries: Vec<_> = parameters.iter().map(entry).collect();
@@ -332,14 +368,14 @@ impl Model {
     }
 
     /// FNV-1a over the final norm, which no two trainings leave alike, and all shapes.
-    fn fingerprint(&self) -> String {
+    pub fn fingerprint(&self) -> String {
         let mut hash = 0xcbf2_9ce4_8422_2325u64;
         let mut feed = |bytes: &[u8]| {
             for &byte in bytes {
                 hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
             }
         };
-        for p in self.rwkv.parameters() {
+        for p in self.rwkv.parameters().into_iter().filter(|p| !p.is_factor()) {
             feed(p.name.as_bytes());
             let small = p.shape.len() == 1;
             for number in if small { Array::of(p.values).values() } else { Vec::new() } {

@@ -30,6 +30,14 @@ impl Dataset {
         Self { start: Rc::new(data.clone()), now: Rc::new(RefCell::new(data)) }
     }
 
+    /// The next rows, for whoever learns from them.
+    ///
+    /// # Errors
+    /// When none are asked for.
+    pub fn draw(&self, rows: usize) -> Fallible<Batch> {
+        self.now.borrow_mut().next_batch(rows).map(Batch).map_err(engine_failure)
+    }
+
     /// The data set as it was before the first batch.
     pub fn fresh(&self) -> engine::Dataset {
         (*self.start).clone()
@@ -195,7 +203,7 @@ mod functions {
     pub fn next_batch(this: &mut Dataset, rows: INT) -> Fallible<Batch> {
         let rows =
             usize::try_from(rows).map_err(|_| fail(format!("a batch cannot have {rows} rows")))?;
-        this.now.borrow_mut().next_batch(rows).map(Batch).map_err(engine_failure)
+        this.draw(rows)
     }
 
     /// Two data sets as `#{train, valid}`: the first `share` of the text, and the rest.

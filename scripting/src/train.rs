@@ -1,14 +1,22 @@
-//! Training loops: a trainer that makes steps, and the recipes it follows.
+//! Training loops: a trainer that makes steps, is kept, and goes on.
+
+mod choices;
+mod keeping;
+mod recipes;
+
+pub use recipes::recipes;
 
 use crate::data::{Batch, Dataset};
-use crate::host::{Fallible, Host, engine_failure, fail, words};
+use crate::host::{Fallible, Host, Value, engine_failure, fail, words};
 use crate::model::Model;
-use crate::options::OptionMap;
+use crate::state::State;
 use crate::tensor::Tensor;
+use crate::{Table, View};
+use choices::{Choices, choices};
 use rhai::plugin::*;
 use rhai::{INT, Map, Module};
 use rwkv_engine::tensor::Array;
-use rwkv_engine::train::{Cosine, Settings, Trainer as Engine};
+use rwkv_engine::train::Trainer as Engine;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -18,6 +26,7 @@ use std::rc::Rc;
 pub struct Trainer {
     engine: Rc<RefCell<Engine>>,
     model: Model,
+    batch_size: usize,
 }
 
 impl Trainer {
@@ -25,114 +34,55 @@ impl Trainer {
     fn check(&self, batch: &Batch) -> Fallible<()> {
         self.model.engine().check(batch.0.tokens()).map_err(engine_failure)
     }
+
+    /// What is to be learnt next: the batch, or one drawn from the data set.
+    fn batch(&self, value: &Value) -> Fallible<Batch> {
+        let batch = if let Some(batch) = value.read_lock::<Batch>() {
+            batch.clone()
+        } else if let Some(data) = value.read_lock::<Dataset>() {
+            data.draw(self.batch_size)?
+        } else {
+            let found = words(value);
+            return Err(fail(format!("train_step needs a Batch or a Dataset, not {found}")));
+        };
+        self.check(&batch)?;
+        Ok(batch)
+    }
+
+    /// Lets the model know what the trainer has learnt.
+    fn teach(&self) -> Fallible<()> {
+        let busy = |_| {
+            fail("the model is being used by the function that calls this; train outside of it")
+        };
+        self.model.0.try_borrow_mut().map_err(busy)?.learn(&self.engine.borrow());
+        Ok(())
+    }
 }
 
-/// Batches that `evaluate` takes from a data set, and their rows.
-const PROBE: (usize, usize) = (4, 8);
+/// Batches that `evaluate` takes from a data set.
+const PROBE: u64 = 4;
 
-fn schedule(options: Map) -> Fallible<Cosine> {
-    let usual = Settings::default().schedule;
-    let mut options = OptionMap::new("optim::cosine", options);
-    let mut rate = |key, default| options.number(key, default, 0.0..=1.0);
-    let (lr_init, lr_final) = (rate("lr_init", usual.lr_init)?, rate("lr_final", usual.lr_final)?);
-    let mut steps = |key, default: usize| {
-        options.integer(key, default as i64, 0..=1 << 40).map(|steps| steps as usize)
+fn start(host: &Host, model: &Model, options: Map) -> Fallible<Trainer> {
+    let Choices { settings, batch_size } = choices(host, options)?;
+    let trainer = {
+        let engine = model.engine();
+        Engine::new(&engine.rwkv, &engine.state(), &engine.place.device, settings)
     };
-    let (warmup, steps) = (steps("warmup", usual.warmup)?, steps("steps", usual.steps)?);
-    options.finish()?;
-    Ok(Cosine { lr_init, lr_final, warmup, steps })
-}
-
-/// AdamW's numbers over the usual ones.
-fn adam(options: Map, usual: Settings) -> Fallible<Settings> {
-    let mut options = OptionMap::new("optim::adam", options);
-    let betas = match options.take("betas") {
-        None => usual.betas,
-        Some(value) => {
-            let list = value.clone().try_cast::<rhai::Array>().unwrap_or_default();
-            match crate::lists::floats(&list, "optim::adam: `betas`")?[..] {
-                [a, b] if (0.0..1.0).contains(&a) && (0.0..1.0).contains(&b) => {
-                    [a as f32, b as f32]
-                }
-                _ => {
-                    return Err(fail("optim::adam: `betas` must be two numbers from 0 to below 1"));
-                }
-            }
-        }
-    };
-    let eps = options.number("eps", usual.eps.into(), 0.0..1.0)? as f32;
-    let weight_decay = options.number("weight_decay", usual.weight_decay.into(), 0.0..=1.0)? as f32;
-    options.finish()?;
-    Ok(Settings { betas, eps, weight_decay, ..usual })
-}
-
-/// The map under a key; empty if there is none.
-fn inner(options: &mut OptionMap, key: &'static str) -> Fallible<Map> {
-    let Some(value) = options.take(key) else { return Ok(Map::new()) };
-    let wrong = fail(format!("new_trainer: `{key}` must be a map, not {}", words(&value)));
-    value.try_cast::<Map>().ok_or(wrong)
-}
-
-fn start(model: &Model, options: Map) -> Fallible<Trainer> {
-    let usual = Settings::default();
-    let mut options = OptionMap::new("new_trainer", options);
-    let schedule = schedule(inner(&mut options, "schedule")?)?;
-    let settings = adam(inner(&mut options, "optimizer")?, usual)?;
-    let grad_clip = options.number("grad_clip", settings.grad_clip, 0.0..)?;
-    let l2wrap = options.number("l2wrap", settings.l2wrap, 0.0..)?;
-    options.finish()?;
-    let settings = Settings { schedule, grad_clip, l2wrap, ..settings };
-    let engine = model.engine();
-    let trainer = Engine::new(&engine.rwkv, &engine.place.device, settings);
-    Ok(Trainer { engine: Rc::new(RefCell::new(trainer)), model: model.clone() })
+    let engine = Rc::new(RefCell::new(trainer.map_err(engine_failure)?));
+    let trainer = Trainer { engine, model: model.clone(), batch_size };
+    trainer.teach()?;
+    Ok(trainer)
 }
 
 fn numbers<const N: usize>(pairs: [(&str, f64); N]) -> Map {
     pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
 }
 
-/// `optim::adam`, `optim::cosine`.
-pub fn recipes() -> Module {
-    exported_module!(recipes)
-}
-
 /// The module of this file.
 pub fn module() -> Module {
-    exported_module!(functions)
-}
-
-#[export_module]
-mod recipes {
-    /// How AdamW updates, for `new_trainer`'s `optimizer`.
-    ///
-    /// - `betas` how long its two averages remember, [0.9, 0.99]
-    /// - `eps` added to the root of the second average, 1e-18
-    /// - `weight_decay` share of a matrix taken away per step and unit of rate, 0.001
-    ///
-    /// ```
-    /// let optimizer = optim::adam(#{ betas: [0.9, 0.99], weight_decay: 0 });
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn adam(options: Map) -> Fallible<Map> {
-        super::adam(options.clone(), Settings::default())?;
-        Ok(options)
-    }
-
-    /// A learning rate that warms up straight and falls as a cosine, for `schedule`.
-    ///
-    /// - `lr_init` the highest rate, 6e-4
-    /// - `lr_final` the rate of the last step, 6e-5
-    /// - `warmup` steps until the highest rate, 10
-    /// - `steps` all steps, 1000
-    ///
-    /// ```
-    /// let schedule = optim::cosine(#{ lr_init: 1e-3, steps: 100 });
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn cosine(options: Map) -> Fallible<Map> {
-        super::schedule(options.clone())?;
-        Ok(options)
-    }
+    let mut module = exported_module!(functions);
+    module.combine(recipes::module()).combine(keeping::module());
+    module
 }
 
 #[export_module]
@@ -142,10 +92,37 @@ mod functions {
 
     /// Starts training a model; the model itself learns, with every step.
     ///
-    /// - `optimizer` from `optim::adam`
-    /// - `schedule` from `optim::cosine`
+    /// Recipe:
+    /// - `optimizer` from `optim::adam`, `optim::adamw` or `optim::sgd`
+    /// - `schedule` from `optim::cosine`, `optim::linear`, `optim::wsd` or `optim::constant`
+    /// - `batch_size` rows that `train_step` draws from a data set, 8
+    /// - `accumulate` in how many parts the rows of a batch are passed, 1: less memory, the same
+    ///   gradients
     /// - `grad_clip` largest norm of all gradients together, 1; 0 cuts nothing
     /// - `l2wrap` strength of the pull on the largest logit, 1e-4
+    /// - `seed` of everything random in training
+    ///
+    /// What learns:
+    /// - `tune` "full", "lora" (two thin matrices beside each of `targets`) or "state" (only the
+    ///   state before the first token)
+    /// - `rank` width of the thin matrices, 8
+    /// - `alpha` they are multiplied by `alpha / rank`, 2 · rank
+    /// - `targets` patterns of matrices, ["*.att.*", "*.ffn.*"]
+    /// - `freeze` patterns of parameters that do not learn, such as ["emb", "blocks.0"]
+    /// - `rates` how many times as fast some learn, such as #{ "head": 0.1 }
+    ///
+    /// The hidden state:
+    /// - `carry` what a chunk of a row starts from: "none" the first state; "detach" what the chunk
+    ///   before left; "grad" the same with the true gradient through it; "pass" as "grad", and a row
+    ///   starts from what another row of the batch before left
+    /// - `chunk` tokens that are read at once, 0 for whole rows
+    /// - `init_state` "zero" the model's own first state, "learned" matrices that learn, "noise"
+    /// - `noise` its strength against the size of final states, 1
+    /// - `restart` share of the rows that start from the first state all the same under "pass", 0.1
+    ///
+    /// The computation:
+    /// - `precision` of matrix products, "f32" or "bf16"; weights and averages are always f32
+    /// - `recompute` whether what is cheap is computed twice in place of being kept, false
     ///
     /// ```
     /// let model = init_model("rwkv4", #{ n_layer: 1, n_embd: 16 });
@@ -154,11 +131,17 @@ mod functions {
     /// print(trainer.train_step(data.next_batch(2)).loss);
     /// ```
     #[rhai_fn(return_raw, volatile)]
-    pub fn new_trainer(model: Model, options: Map) -> Fallible<Trainer> {
-        start(&model, options)
+    pub fn new_trainer(
+        context: NativeCallContext,
+        model: Model,
+        options: Map,
+    ) -> Fallible<Trainer> {
+        start(&Host::of(&context), &model, options)
     }
 
-    /// Learns from one batch: `#{step, loss, lr, grad_norm, tokens_per_second}`.
+    /// Learns from one batch, or from one drawn from a data set: `#{step, loss, lr, grad_norm,
+    /// tokens_per_second}`. Ctrl-C between two chunks, and numbers that are not finite, leave
+    /// everything as it was.
     ///
     /// ```
     /// let model = init_model("rwkv4", #{ n_layer: 1, n_embd: 16 });
@@ -170,18 +153,17 @@ mod functions {
     pub fn train_step(
         context: NativeCallContext,
         this: &mut Trainer,
-        batch: Batch,
+        batch: Value,
     ) -> Fallible<Map> {
-        Host::of(&context).poll()?;
-        let busy =
-            || fail("the model is being used by the function that calls this; train outside of it");
-        this.check(&batch)?;
-        let mut model = this.model.0.try_borrow_mut().map_err(|_| busy())?;
+        let host = Host::of(&context);
+        host.poll()?;
+        let batch = this.batch(&batch)?;
         let mut engine = this.engine.borrow_mut();
-        let done = engine.train_step(&batch.0).map_err(engine_failure)?;
-        let steps = engine.steps().max(done.step) as u64;
-        Host::of(&context).progress.tell("training", "steps", done.step as u64, steps);
-        model.rwkv = engine.rwkv();
+        let done = engine.train_step(&batch.0, &host.interrupt).map_err(engine_failure)?;
+        let steps = engine.settings().schedule.steps.max(done.step) as u64;
+        drop(engine);
+        host.progress.tell("training", "steps", done.step as u64, steps);
+        this.teach()?;
         let mut map = numbers([
             ("loss", done.loss),
             ("lr", done.lr),
@@ -193,7 +175,7 @@ mod functions {
     }
 
     /// The gradients of a batch without learning from it, as `#{loss, grads}`: `grads` has a tensor
-    /// for every parameter, by its name in checkpoints.
+    /// for everything that learns, by its name in checkpoints.
     ///
     /// ```
     /// let model = init_model("rwkv7", #{ n_layer: 1, n_embd: 16 });
@@ -202,20 +184,26 @@ mod functions {
     /// assert(out.grads["head.weight"].shape == [256, 16]);
     /// ```
     #[rhai_fn(return_raw, pure)]
-    pub fn gradients(this: &mut Trainer, batch: Batch) -> Fallible<Map> {
-        let engine = this.engine.borrow();
+    pub fn gradients(
+        context: NativeCallContext,
+        this: &mut Trainer,
+        batch: Batch,
+    ) -> Fallible<Map> {
         this.check(&batch)?;
-        let (loss, gradients) = engine.gradients(&batch.0);
-        let mut known: BTreeMap<_, _> = engine.named_gradients(&gradients).into_iter().collect();
-        let tensor = |(name, shape): (String, Vec<usize>)| {
-            let array = match known.remove(&name) {
-                Some(values) => Array::new(&shape, values).map_err(engine_failure)?,
-                None => Array::full(&shape, 0.0), // no part of the loss
-            };
+        let interrupt = Host::of(&context).interrupt.clone();
+        let found = this.engine.borrow_mut().gradients(&batch.0, &interrupt);
+        let (loss, gradients) = found.map_err(engine_failure)?;
+        let model = this.model.engine();
+        let mut shapes: BTreeMap<String, Vec<usize>> = model.tensors().into_iter().collect();
+        let tensor = |(name, values): (String, _)| {
+            let flat = Array::of(values);
+            // The first state is no tensor of the model.
+            let matrices = vec![model.n_head(), model.head_size(), model.head_size()];
+            let shape = shapes.remove(&name).unwrap_or(matrices);
+            let array = flat.reshape(&shape).map_err(engine_failure)?;
             Ok((name.into(), Dynamic::from(Tensor::from(array))))
         };
-        let tensors = this.model.engine().tensors().into_iter();
-        let grads: Map = tensors.map(tensor).collect::<Fallible<_>>()?;
+        let grads: Map = gradients.into_iter().map(tensor).collect::<Fallible<_>>()?;
         Ok([("loss".into(), loss.into()), ("grads".into(), grads.into())].into())
     }
 
@@ -251,15 +239,15 @@ mod functions {
         let mut probe = data.fresh();
         let mut sum = 0.0;
         let host = Host::of(&context);
-        let counter = host.progress.begin("evaluating".into(), "batches", PROBE.0 as u64);
-        for _ in 0..PROBE.0 {
+        let counter = host.progress.begin("evaluating".into(), "batches", PROBE);
+        for _ in 0..PROBE {
             host.poll()?;
-            let batch = Batch(probe.next_batch(PROBE.1).map_err(engine_failure)?);
+            let batch = Batch(probe.next_batch(this.batch_size).map_err(engine_failure)?);
             this.check(&batch)?;
             sum += this.engine.borrow().evaluate(&batch.0);
             counter.add(1);
         }
-        let loss = sum / PROBE.0 as f64;
+        let loss = sum / PROBE as f64;
         Ok(numbers([("loss", loss), ("ppl", loss.exp())]))
     }
 
@@ -274,6 +262,17 @@ mod functions {
         this.engine.borrow().step() as INT
     }
 
+    /// Tokens learnt from so far.
+    ///
+    /// ```
+    /// let model = init_model("rwkv4", #{ n_layer: 1, n_embd: 16 });
+    /// assert(new_trainer(model, #{}).tokens == 0);
+    /// ```
+    #[rhai_fn(get = "tokens", pure)]
+    pub fn tokens(this: &mut Trainer) -> INT {
+        this.engine.borrow().tokens() as INT
+    }
+
     /// The model that learns.
     ///
     /// ```
@@ -283,6 +282,37 @@ mod functions {
     #[rhai_fn(get = "model", pure)]
     pub fn model(this: &mut Trainer) -> Model {
         this.model.clone()
+    }
+
+    /// The state before the first token, which learns with `tune: "state"` or
+    /// `init_state: "learned"`; `state.save(path, "time_state")` writes it for other programs.
+    ///
+    /// ```
+    /// let model = init_model("rwkv7", #{ n_layer: 1, n_embd: 16 });
+    /// assert(new_trainer(model, #{ tune: "state" }).state.norm() == 0);
+    /// ```
+    #[rhai_fn(get = "state", pure)]
+    pub fn state(this: &mut Trainer) -> State {
+        State::of(&this.model, this.engine.borrow().first().clone())
+    }
+
+    /// How every parameter learns: its rate against the schedule's, and whether it decays.
+    ///
+    /// ```
+    /// let model = init_model("rwkv7", #{ n_layer: 1, n_embd: 16 });
+    /// show(new_trainer(model, #{ freeze: ["emb"] }).groups());
+    /// ```
+    #[rhai_fn(pure)]
+    pub fn groups(this: &mut Trainer) -> View {
+        let engine = this.engine.borrow();
+        let rows = engine.groups().iter().map(|group| {
+            let rate = match group.rate {
+                0.0 => "frozen".to_string(),
+                rate => format!("x {rate}"),
+            };
+            vec![group.name.clone(), rate, if group.decays { "yes" } else { "" }.to_string()]
+        });
+        View::Table(Table::new(&["parameter", "rate", "decays"], rows.collect()))
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]

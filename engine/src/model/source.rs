@@ -191,9 +191,9 @@ mod tests {
         assert!(back.load_state(&state).is_ok());
         let mut other = Model::fresh(Version::V7, &toy::SIZES, 9, &choose("cpu").unwrap()).unwrap();
         let batch = Batch::new(vec![1, 2, 3], 3).unwrap();
-        let settings = Settings::default();
-        let mut trainer = Trainer::new(&other.rwkv, &other.place.device, settings);
-        trainer.train_step(&batch).unwrap();
+        let (settings, device) = (Settings::default(), &other.place.device);
+        let mut trainer = Trainer::new(&other.rwkv, &other.state(), device, settings).unwrap();
+        trainer.train_step(&batch, &AtomicBool::new(false)).unwrap();
         other.rwkv = trainer.rwkv();
         let refused = other.load_state(&state).unwrap_err().to_string();
         assert!(refused.contains("weights are not those"), "{refused}");

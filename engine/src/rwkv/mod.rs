@@ -175,6 +175,18 @@ pub struct Parameter {
     pub values: Tensor<1>,
 }
 
+impl Parameter {
+    /// Whether this is the matrix of a projection, which thin matrices can be hung on.
+    pub fn is_projection(&self) -> bool {
+        self.shape.len() == 2 && self.name.ends_with(".weight") && self.name != "emb.weight"
+    }
+
+    /// Whether this is one of the two thin matrices of low-rank tuning.
+    pub fn is_factor(&self) -> bool {
+        self.name.ends_with(".lora_A") || self.name.ends_with(".lora_B")
+    }
+}
+
 struct Names {
     path: Vec<String>,
     found: Vec<Parameter>,
@@ -196,8 +208,14 @@ impl ModuleVisitor for Names {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let values = param.val();
+        let values = param.base();
         let name = self.path.join(".");
+        // The thin matrices of low-rank tuning, under the names that adapters have.
+        let name = match name.rsplit_once(".weight.lora.") {
+            Some((projection, "a")) => format!("{projection}.lora_B"),
+            Some((projection, _)) => format!("{projection}.lora_A"),
+            None => name,
+        };
         // RWKV-5.0 and 5.1 have one decay and one bonus per head, on one axis.
         let by_head = ["time_decay", "time_first", "time_faaaa"].iter().any(|n| name.ends_with(n));
         let per_head = by_head && D == 2 && values.dims()[1] == 1;
