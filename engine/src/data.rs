@@ -1,5 +1,7 @@
 //! Tokens to learn from, cut into batches.
 
+pub mod problems;
+
 use std::ops::Range;
 
 use anyhow::{Result, ensure};

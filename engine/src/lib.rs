@@ -24,7 +24,7 @@ pub mod info;
 pub mod layers;
 pub mod model;
 pub mod progress;
-mod random;
+pub mod random;
 pub mod rank;
 pub mod recurrence;
 pub mod rwkv;
