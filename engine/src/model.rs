@@ -1,5 +1,6 @@
 //! A model with all that is needed to use it: weights, tokenizer, device, and what to call it.
 
+mod keeping;
 mod source;
 mod toy;
 mod vocabulary;
@@ -14,18 +15,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail, ensure};
-use burn::module::ParamId;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
+use crate::checkpoint::Dtype;
 use crate::device::Place;
+use crate::info::trained_context;
 use crate::progress::Progress;
-use crate::rwkv::{Parameter, Rwkv, Sizes, Tap, Version};
-use crate::state::{LayerState, Origin, State};
+use crate::rwkv::{Rwkv, Sizes, Tap, Version};
+use crate::state::{Origin, State};
 use crate::tensor::Array;
 use crate::tokenizer::Tokenizer;
-use crate::train::{Trainer, merge};
 use crate::weights::{HEAD_EPS, Named, Source, Weights};
 
 /// The work was stopped from outside; nothing is wrong and nothing is lost.
@@ -88,6 +88,8 @@ pub struct Model {
     pub chat_template: Option<String>,
     /// Who is told how far long works with it are.
     pub progress: Arc<Progress>,
+    /// Tokens that it was trained to read at once, where that is known.
+    pub ctx_len: Option<usize>,
     /// What it was loaded from, and with; none for a new model.
     pub source: Option<(String, Loading)>,
     /// The state before the first token; its shapes are the sizes of the model.
@@ -121,19 +123,6 @@ impl Model {
         Ok(Self::new(name.to_string(), rwkv, tokenizer, place, Dtype::F32, notes))
     }
 
-    /// Takes over what a trainer has learnt.
-    pub fn learn(&mut self, trainer: &Trainer) {
-        self.rwkv = trainer.rwkv();
-        if trainer.settings().learns_start() {
-            self.empty = trainer.first().clone();
-        }
-    }
-
-    /// Adds the thin matrices of low-rank tuning to the others for good.
-    pub fn merge_adapter(&mut self) {
-        self.rwkv = merge(self.rwkv.clone());
-    }
-
     /// A new model with the official starting values, to be trained.
     ///
     /// # Errors
@@ -156,8 +145,20 @@ impl Model {
     ) -> Self {
         let empty = rwkv.state(1, &place.device);
         let (place, chat_template, progress) = (place.clone(), None, Arc::default());
-        let source = None;
-        Self { name, rwkv, tokenizer, place, dtype, notes, chat_template, progress, source, empty }
+        let (ctx_len, source) = (trained_context(&name), None);
+        Self {
+            name,
+            rwkv,
+            tokenizer,
+            place,
+            dtype,
+            notes,
+            chat_template,
+            progress,
+            ctx_len,
+            source,
+            empty,
+        }
     }
 
     /// Number of blocks.
@@ -297,43 +298,6 @@ impl Model {
         self.rwkv.parameters().into_iter().map(|p| (p.name, p.shape)).collect()
     }
 
-    /// Writes the weights with the names of BlinkDL's checkpoints, as the `.pth` or the
-    /// `.safetensors` that the path says; `dtype` is f32, bf16 or f16.
-    ///
-    /// # Errors
-    /// For another ending, and when the file cannot be written; an older file of that name is then
-    /// unchanged.
-    pub fn save(&self, path: &Path, dtype: Dtype) -> Result<()> {
-        checkpoint::check_ending(path)?;
-        let mut parameters = merge(self.rwkv.clone()).parameters();
-        parameters.extend(self.first_states());
-        let entry = |p: &Parameter| Entry { name: p.name.clone(), shape: p.shape.clone(), dtype };
-        let entries: Vec<_> = parameters.iter().map(entry).collect();
-        let words = [("format", "pt"), ("version", self.rwkv.version().name()), AXES];
-        let words = words.map(|(key, value)| (key.to_string(), value.to_string()));
-        let counter = self.progress.begin("saving".into(), "tensors", entries.len() as u64);
-        checkpoint::write(path, &entries, &words.into(), |i| {
-            counter.add(1);
-            Ok(Array::of(parameters[i].values.clone()).values().into())
-        })
-    }
-
-    /// What the matrices of the state hold before the first token, where that is not nothing.
-    fn first_states(&self) -> Vec<Parameter> {
-        let is_zero =
-            |layer: &LayerState| Array::of(layer.wkv.clone()).values().iter().all(|x| *x == 0.0);
-        if self.empty.is_v4() || self.empty.layers.iter().all(is_zero) {
-            return Vec::new();
-        }
-        let parameter = |(i, layer): (usize, &LayerState)| Parameter {
-            name: format!("blocks.{i}{TUNED}"),
-            id: ParamId::new(),
-            shape: layer.wkv.dims()[1..].to_vec(),
-            values: layer.wkv.clone().flatten(0, 3),
-        };
-        self.empty.layers.iter().enumerate().map(parameter).collect()
-    }
-
     /// Version and name, as a state of this model tells them.
     pub fn named(&self) -> Origin {
         let version = self.rwkv.version().name().to_string();
@@ -365,24 +329,5 @@ impl Model {
             self.name
         );
         Ok(state)
-    }
-
-    /// FNV-1a over the final norm, which no two trainings leave alike, and all shapes.
-    pub fn fingerprint(&self) -> String {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        let mut feed = |bytes: &[u8]| {
-            for &byte in bytes {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
-        for p in self.rwkv.parameters().into_iter().filter(|p| !p.is_factor()) {
-            feed(p.name.as_bytes());
-            let small = p.shape.len() == 1;
-            for number in if small { Array::of(p.values).values() } else { Vec::new() } {
-                feed(&number.to_le_bytes());
-            }
-            p.shape.iter().for_each(|n| feed(&n.to_le_bytes()));
-        }
-        format!("{hash:016x}")
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::model::Model;
 use rhai::{Dynamic, FuncRegistration, INT, Module};
-use rwkv_engine::info::trained_context;
 use rwkv_engine::model::Model as Engine;
 
 /// Name, doc, and how to read it.
@@ -16,9 +15,11 @@ const FACTS: [Fact; 11] = [
     ("n_head", "Heads of a block; 1 in RWKV-4.", |m| count(m.n_head())),
     ("head_size", "Channels of a head; all of them in RWKV-4.", |m| count(m.head_size())),
     ("vocab_size", "Number of tokens there are logits for.", |m| count(m.vocab_size())),
-    ("ctx_len", "Tokens of the texts it was trained on, where its name tells, else `()`.", |m| {
-        trained_context(&m.name).map_or(Dynamic::UNIT, count)
-    }),
+    (
+        "ctx_len",
+        "Tokens that it was trained to read at once, where that is known, else `()`.",
+        |m| m.ctx_len.map_or(Dynamic::UNIT, count),
+    ),
     ("n_params", "How many numbers the weights are.", |m| count(m.n_params())),
     ("dtype", "The type its numbers had on disk.", |m| m.dtype.to_string().into()),
     ("device", "Where it runs: `cpu`, `cuda:0`.", |m| m.place.name.clone().into()),

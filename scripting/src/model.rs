@@ -11,7 +11,7 @@ use rhai::plugin::*;
 use rhai::{Map, Module};
 use rwkv_engine::chat::Format;
 use rwkv_engine::device::{self, Place};
-use rwkv_engine::info::{amount, trained_context};
+use rwkv_engine::info::amount;
 use rwkv_engine::model::Model as Engine;
 use rwkv_engine::rwkv::{Sizes, Version};
 use rwkv_engine::state::State as Memory;
@@ -117,11 +117,14 @@ fn init(host: &Host, version: &str, options: Map) -> Fallible<Model> {
         dim_ffn: size("dim_ffn", version.dim_ffn(n_embd) as i64)?,
         ranks: ranks(&mut options)?,
     };
+    let ctx_len = options.optional_integer("ctx_len", 1..=1 << 40)?;
     let seed = options.optional_integer("seed", ..)?.map_or_else(|| host.next_seed(), |s| s as u64);
     let device = options.text("device", &host.options.device)?;
     options.finish()?;
     let model = Engine::fresh(version, &sizes, seed, &place(host, &device)?);
-    Ok(Model::new(host, model.map_err(engine_failure)?))
+    let mut model = model.map_err(engine_failure)?;
+    model.ctx_len = ctx_len.map(|tokens| tokens as usize);
+    Ok(Model::new(host, model))
 }
 
 /// The module of this file.
@@ -142,6 +145,7 @@ mod functions {
     /// - `vocab_size` number of tokens, 256
     /// - `dim_ffn` channels inside channel-mix, 4 · `n_embd`
     /// - `ranks` widths of the thin matrices of RWKV-7, `[w, a, v, g]`; the official rule
+    /// - `ctx_len` tokens that it will be trained to read at once; any number can be read
     /// - `seed` of the random values
     /// - `device` where it runs
     ///
@@ -291,7 +295,7 @@ mod functions {
     #[rhai_fn(pure)]
     pub fn summary(this: &mut Model) -> View {
         let model = this.engine();
-        let context = trained_context(&model.name).map(|n| format!("{n} tokens"));
+        let context = model.ctx_len.map(|n| format!("{n} tokens"));
         let rows = [
             ("name", model.name.clone()),
             ("version", model.rwkv.version().to_string()),

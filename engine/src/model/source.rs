@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
+use super::keeping::CTX_LEN;
 use super::{Loading, Model, toy, vocabulary};
 use crate::adapter::Adapter;
 use crate::checkpoint::{Checkpoint, Dtype, TUNED};
@@ -82,6 +83,8 @@ fn open(
     }
     let dtype = file.dtype("emb.weight").unwrap_or(Dtype::F32);
     let mut model = Model::new(name.to_string(), rwkv, tokenizer, place, dtype, notes);
+    let told = file.metadata().get(CTX_LEN).and_then(|tokens| tokens.parse().ok());
+    model.ctx_len = told.or(model.ctx_len);
     model.chat_template = file.metadata().get("tokenizer.chat_template").cloned();
     for file in adapters.iter().map(Adapter::file).chain([file]) {
         if file.names().any(|name| name.ends_with(TUNED)) {

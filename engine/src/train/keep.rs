@@ -39,6 +39,7 @@ struct Facts {
     name: String,
     device: String,
     fingerprint: String,
+    ctx_len: Option<usize>,
     source: Option<(String, Loading)>,
     extra: BTreeMap<String, String>,
 }
@@ -81,6 +82,7 @@ impl Trainer {
             name: model.name.clone(),
             device: model.place.name.clone(),
             fingerprint: model.fingerprint(),
+            ctx_len: model.ctx_len,
             source: model.source.clone(),
             extra,
         };
@@ -203,6 +205,7 @@ impl Kept {
             let loading = source.as_ref().map(|(_, loading)| loading.clone()).unwrap_or_default();
             let mut model = Model::of(name, &self.weights()?, &loading, place)?;
             model.source.clone_from(source);
+            model.ctx_len = self.facts.ctx_len;
             return Ok(model);
         }
         let Some((base, loading)) = source else {

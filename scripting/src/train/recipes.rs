@@ -1,5 +1,6 @@
 //! `optim::…`: what turns gradients into updates, and rates over the steps.
 
+use crate::charts::short;
 use crate::host::{Fallible, fail};
 use crate::options::OptionMap;
 use rhai::plugin::*;
@@ -218,6 +219,7 @@ mod functions {
             Shape::Cosine => "cosine",
             Shape::Wsd { .. } => "wsd",
         };
-        format!("Schedule {name}  {lr_init:e} to {lr_final:e}  warm-up {warmup} of {steps} steps")
+        let (high, low) = (short(lr_init), short(lr_final));
+        format!("Schedule {name}  {high} to {low}  warm-up {warmup} of {steps} steps")
     }
 }

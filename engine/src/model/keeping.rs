@@ -1,0 +1,90 @@
+//! Models that learn, on their way to disk, and told from each other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+use burn::module::ParamId;
+
+use super::Model;
+use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
+use crate::rwkv::Parameter;
+use crate::state::LayerState;
+use crate::tensor::Array;
+use crate::train::{Trainer, merge};
+
+/// Where a header says how many tokens the model was trained to read at once.
+pub const CTX_LEN: &str = "ctx_len";
+
+impl Model {
+    /// Takes over what a trainer has learnt.
+    pub fn learn(&mut self, trainer: &Trainer) {
+        self.rwkv = trainer.rwkv();
+        if trainer.settings().learns_start() {
+            self.empty = trainer.first().clone();
+        }
+    }
+
+    /// Adds the thin matrices of low-rank tuning to the others for good.
+    pub fn merge_adapter(&mut self) {
+        self.rwkv = merge(self.rwkv.clone());
+    }
+
+    /// Writes the weights with the names of BlinkDL's checkpoints, as the `.pth` or the
+    /// `.safetensors` that the path says; `dtype` is f32, bf16 or f16.
+    ///
+    /// # Errors
+    /// For another ending, and when the file cannot be written; an older file of that name is then
+    /// unchanged.
+    pub fn save(&self, path: &Path, dtype: Dtype) -> Result<()> {
+        checkpoint::check_ending(path)?;
+        let mut parameters = merge(self.rwkv.clone()).parameters();
+        parameters.extend(self.first_states());
+        let entry = |p: &Parameter| Entry { name: p.name.clone(), shape: p.shape.clone(), dtype };
+        let entries: Vec<_> = parameters.iter().map(entry).collect();
+        let words = [("format", "pt"), ("version", self.rwkv.version().name()), AXES];
+        let mut words: BTreeMap<_, _> =
+            words.map(|(key, value)| (key.to_string(), value.to_string())).into();
+        words.extend(self.ctx_len.map(|tokens| (CTX_LEN.to_string(), tokens.to_string())));
+        let counter = self.progress.begin("saving".into(), "tensors", entries.len() as u64);
+        checkpoint::write(path, &entries, &words, |i| {
+            counter.add(1);
+            Ok(Array::of(parameters[i].values.clone()).values().into())
+        })
+    }
+
+    /// What the matrices of the state hold before the first token, where that is not nothing.
+    fn first_states(&self) -> Vec<Parameter> {
+        let is_zero =
+            |layer: &LayerState| Array::of(layer.wkv.clone()).values().iter().all(|x| *x == 0.0);
+        if self.empty.is_v4() || self.empty.layers.iter().all(is_zero) {
+            return Vec::new();
+        }
+        let parameter = |(i, layer): (usize, &LayerState)| Parameter {
+            name: format!("blocks.{i}{TUNED}"),
+            id: ParamId::new(),
+            shape: layer.wkv.dims()[1..].to_vec(),
+            values: layer.wkv.clone().flatten(0, 3),
+        };
+        self.empty.layers.iter().enumerate().map(parameter).collect()
+    }
+
+    /// FNV-1a over the final norm, which no two trainings leave alike, and all shapes.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        let mut feed = |bytes: &[u8]| {
+            for &byte in bytes {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        for p in self.rwkv.parameters().into_iter().filter(|p| !p.is_factor()) {
+            feed(p.name.as_bytes());
+            let small = p.shape.len() == 1;
+            for number in if small { Array::of(p.values).values() } else { Vec::new() } {
+                feed(&number.to_le_bytes());
+            }
+            p.shape.iter().for_each(|n| feed(&n.to_le_bytes()));
+        }
+        format!("{hash:016x}")
+    }
+}
