@@ -1,7 +1,11 @@
-//! Fused recurrences as operations of Burn: which devices have them, and how gradients pass.
+//! Fused operations as operations of Burn: which devices have them, and how gradients pass.
 //!
-//! The one place that speaks of backends. An operation gives one packed tensor, so that one node
-//! of the gradient graph carries the gradients of the output and of the last state.
+//! The one place that speaks of backends. An [`Operation`] works on plain slices and knows nothing
+//! of tensors; [`run`] carries it through Burn. It gives one packed row of numbers, so that one
+//! node of the gradient graph carries the gradients of all its outputs.
+
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -10,211 +14,183 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
-    AutodiffBackend, Backend, Dispatch, ExtensionType, Flex, TensorMetadata, backend_extension,
+    Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind,
+    ExtensionType, Flex, TensorMetadata, backend_extension,
 };
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 
-use crate::cpu::wkv7::{self as cpu, Inputs, Sizes};
+mod wkv7;
 
-/// Whether the device has fused recurrences; the others run the plain ones.
+pub use wkv7::wkv7;
+
+/// Whether the device has fused operations; the others run the plain ones.
 pub fn available(device: &Device) -> bool {
     *device == Device::flex()
 }
 
-/// [`crate::wkv7()`] for `r w k v a b`; the state moves on.
-pub fn wkv7(x: [Tensor<4>; 6], state: &mut Tensor<4>) -> Tensor<4> {
-    let shapes = (x[0].dims(), state.dims());
-    let (read, kept) = (shapes.0.iter().product(), shapes.1.iter().product::<usize>());
-    let learning = x.iter().chain([&*state]).any(|x| x.device().is_autodiff());
-    let [r, w, k, v, a, b] = x.map(Tensor::into_dispatch);
-    let out = Dispatch::wkv7(r, w, k, v, a, b, state.clone().into_dispatch(), learning);
-    let packed = Tensor::<1>::from_dispatch(out.packed);
-    *state = packed.clone().narrow(0, read, kept).reshape(shapes.1);
-    packed.narrow(0, 0, read).reshape(shapes.0)
+/// A calculation on contiguous numbers that knows its own derivative; it holds the sizes of one
+/// call.
+pub trait Operation: Debug + Send + Sync {
+    /// All outputs in one row and, with `keep`, what the way back needs besides the inputs.
+    fn forward(&self, inputs: &[&[f32]], keep: bool) -> (Vec<f32>, Kept);
+
+    /// Gradients of all inputs from that of the outputs. Those not in `wanted` may stay empty.
+    fn backward(&self, saved: Saved, grad: &[f32], wanted: &[bool]) -> Vec<Vec<f32>>;
 }
 
-/// What the forward operation leaves; see [`cpu::Forward`].
-#[derive(ExtensionType)]
-pub struct Wkv7Out<B: Backend> {
-    packed: FloatTensor<B>,
-    removed: FloatTensor<B>,
-    states: FloatTensor<B>,
+/// Rows of numbers kept for the way back.
+pub type Kept = Vec<Vec<f32>>;
+
+/// What an [`Operation`] finds again on the way back.
+#[derive(Clone, Copy)]
+pub struct Saved<'a> {
+    pub inputs: &'a [&'a [f32]],
+    pub kept: &'a [Vec<f32>],
 }
 
-/// Gradients of the inputs of the forward operation, in its order.
-#[derive(ExtensionType)]
-pub struct Wkv7Gradients<B: Backend> {
-    r: FloatTensor<B>,
-    w: FloatTensor<B>,
-    k: FloatTensor<B>,
-    v: FloatTensor<B>,
-    a: FloatTensor<B>,
-    b: FloatTensor<B>,
-    state: FloatTensor<B>,
+/// The outputs of `operation` in one row; at most eight inputs, in the order it expects.
+pub fn run(operation: impl Operation + 'static, inputs: Vec<DispatchTensor>) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::fused(Inputs(inputs), Arc::new(operation)))
 }
 
-/// The fused operations of a backend; argument lists are as long as the equations.
+/// Cuts a packed row into tensors of these two shapes.
+pub fn unpack<const D: usize, const E: usize>(
+    packed: Tensor<1>,
+    first: [usize; D],
+    second: [usize; E],
+) -> (Tensor<D>, Tensor<E>) {
+    let (size, rest) = (first.iter().product(), second.iter().product::<usize>());
+    let head = packed.clone().narrow(0, 0, size).reshape(first);
+    (head, packed.narrow(0, size, rest).reshape(second))
+}
+
+/// Float tensors of any number and ranks, on their way through the choice of a backend.
+pub struct Inputs<B: Backend>(Vec<FloatTensor<B>>);
+
+impl<B: Backend> ExtensionType<B> for Inputs<B> {
+    type Target = Inputs<Dispatch>;
+
+    fn map_to_dispatch<F>(self, map_kind: F, autodiff: DispatchAutodiffContext) -> Self::Target
+    where
+        F: Fn(BackendTensor<B>) -> DispatchTensorKind,
+    {
+        let wrap = |x| DispatchTensor { kind: map_kind(BackendTensor::Float(x)), autodiff };
+        Inputs(self.0.into_iter().map(wrap).collect())
+    }
+
+    fn map_from_dispatch<F>(target: Self::Target, unwrap_kind: F) -> Self
+    where
+        F: Fn(DispatchTensor) -> BackendTensor<B>,
+    {
+        Self(target.0.into_iter().map(|x| unwrap_kind(x).float()).collect())
+    }
+
+    fn routing_tensor(target: &Self::Target) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn routing_float_tensor(target: &Self::Target) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn autodiff_context(target: &Self::Target) -> DispatchAutodiffContext {
+        let none = DispatchAutodiffContext::Disabled;
+        target.0.iter().fold(none, |context, x| context.merge(x.autodiff))
+    }
+}
+
+/// Backends that run an [`Operation`].
 #[backend_extension(Flex, Autodiff)]
-#[allow(clippy::too_many_arguments)]
-pub trait Recurrences: Backend {
-    /// All tokens; with `keep` also what the way back needs.
-    fn wkv7(
-        r: FloatTensor<Self>,
-        w: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        state: FloatTensor<Self>,
-        keep: bool,
-    ) -> Wkv7Out<Self>;
+pub trait Fused: Backend {
+    /// The outputs of `operation` in one row.
+    fn fused(
+        #[extension_type] inputs: Inputs<Self>,
+        operation: Arc<dyn Operation>,
+    ) -> FloatTensor<Self>;
+}
 
-    /// Gradients from the gradient of `packed`.
-    fn wkv7_backward(
-        r: FloatTensor<Self>,
-        w: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        removed: FloatTensor<Self>,
-        states: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-    ) -> Wkv7Gradients<Self>;
+impl Fused for Flex {
+    fn fused(inputs: Inputs<Self>, operation: Arc<dyn Operation>) -> FloatTensor<Self> {
+        forward(&contiguous(inputs.0), &*operation, false).0
+    }
+}
+
+impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
+    fn fused(inputs: Inputs<Self>, operation: Arc<dyn Operation>) -> FloatTensor<Self> {
+        match inputs.0.len() {
+            1 => tracked::<C, 1>(inputs, operation),
+            2 => tracked::<C, 2>(inputs, operation),
+            3 => tracked::<C, 3>(inputs, operation),
+            4 => tracked::<C, 4>(inputs, operation),
+            5 => tracked::<C, 5>(inputs, operation),
+            6 => tracked::<C, 6>(inputs, operation),
+            7 => tracked::<C, 7>(inputs, operation),
+            8 => tracked::<C, 8>(inputs, operation),
+            count => panic!("a fused operation has one to eight inputs, not {count}"),
+        }
+    }
+}
+
+/// The operation as a node of the gradient graph, where one of its inputs is.
+fn tracked<C: CheckpointStrategy, const N: usize>(
+    inputs: Inputs<Autodiff<Flex, C>>,
+    operation: Arc<dyn Operation>,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let nodes: [_; N] = std::array::from_fn(|i| inputs.0[i].node());
+    let inputs = contiguous(inputs.0.iter().map(|x| x.primitive().clone()).collect());
+    match Step.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let (output, kept) = forward(&inputs, &*operation, true);
+            prep.finish(Memory { inputs, kept: Arc::new(kept), operation }, output)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(forward(&inputs, &*operation, false).0),
+    }
+}
+
+/// What a node of the gradient graph holds until gradients pass.
+#[derive(Clone, Debug)]
+struct Memory {
+    inputs: Vec<FlexTensor>,
+    kept: Arc<Kept>,
+    operation: Arc<dyn Operation>,
 }
 
 #[derive(Debug)]
-struct Wkv7Backward;
+struct Step;
 
-impl<B: Recurrences> Backward<B, 7> for Wkv7Backward {
-    type State = ([FloatTensor<B>; 6], FloatTensor<B>, FloatTensor<B>);
+impl<const N: usize> Backward<Flex, N> for Step {
+    type State = Memory;
 
-    fn backward(self, ops: Ops<Self::State, 7>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let grad = grads.consume::<B>(&ops.node);
-        let ([r, w, k, v, a, b], removed, states) = ops.state;
-        let g = B::wkv7_backward(r, w, k, v, a, b, removed, states, grad);
-        for (parent, grad) in ops.parents.into_iter().zip([g.r, g.w, g.k, g.v, g.a, g.b, g.state]) {
+    fn backward(self, ops: Ops<Memory, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let Memory { inputs, kept, operation } = ops.state;
+        let wanted: Vec<_> = ops.parents.iter().map(Option::is_some).collect();
+        let slices: Vec<_> = inputs.iter().map(numbers).collect();
+        let saved = Saved { inputs: &slices, kept: &kept };
+        let found = operation.backward(saved, numbers(&grad), &wanted);
+        for ((parent, input), found) in ops.parents.into_iter().zip(&inputs).zip(found) {
             if let Some(parent) = parent {
-                grads.register::<B>(parent.id, grad);
+                grads.register::<Flex>(parent.id, tensor(found, TensorMetadata::shape(input)));
             }
         }
     }
 }
 
-impl<B: Recurrences, C: CheckpointStrategy> Recurrences for Autodiff<B, C> {
-    fn wkv7(
-        r: FloatTensor<Self>,
-        w: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        state: FloatTensor<Self>,
-        keep: bool,
-    ) -> Wkv7Out<Self> {
-        let all = [&r, &w, &k, &v, &a, &b, &state];
-        let nodes = all.map(|x| x.node());
-        let inner = [&r, &w, &k, &v, &a, &b].map(|x| x.primitive().clone());
-        let [r, w, k, v, a, b] = inner.clone();
-        let out = B::wkv7(r, w, k, v, a, b, state.primitive().clone(), keep);
-        let packed = match Wkv7Backward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                prep.finish((inner, out.removed.clone(), out.states.clone()), out.packed)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(out.packed),
-        };
-        let [removed, states] =
-            [out.removed, out.states].map(<Self as AutodiffBackend>::from_inner);
-        Wkv7Out { packed, removed, states }
-    }
-
-    fn wkv7_backward(
-        r: FloatTensor<Self>,
-        w: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        removed: FloatTensor<Self>,
-        states: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-    ) -> Wkv7Gradients<Self> {
-        let inner = |x: FloatTensor<Self>| x.primitive().clone();
-        let g = B::wkv7_backward(
-            inner(r),
-            inner(w),
-            inner(k),
-            inner(v),
-            inner(a),
-            inner(b),
-            inner(removed),
-            inner(states),
-            inner(grad),
-        );
-        // Constants of the outer graph: gradients of gradients are not followed.
-        let [r, w, k, v, a, b, state] =
-            [g.r, g.w, g.k, g.v, g.a, g.b, g.state].map(<Self as AutodiffBackend>::from_inner);
-        Wkv7Gradients { r, w, k, v, a, b, state }
-    }
+fn forward(inputs: &[FlexTensor], operation: &dyn Operation, keep: bool) -> (FlexTensor, Kept) {
+    let slices: Vec<_> = inputs.iter().map(numbers).collect();
+    let (output, kept) = operation.forward(&slices, keep);
+    let shape = Shape::from([output.len()]);
+    (tensor(output, shape), kept)
 }
 
-impl Recurrences for Flex {
-    fn wkv7(
-        r: FloatTensor<Self>,
-        w: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        state: FloatTensor<Self>,
-        keep: bool,
-    ) -> Wkv7Out<Self> {
-        let sizes = sizes(&r);
-        let all = [r, w, k, v, a, b, state].map(|x| x.to_contiguous());
-        let [r, w, k, v, a, b, state] = all.each_ref().map(numbers);
-        let out = cpu::forward(sizes, Inputs { r, w, k, v, a, b }, state, keep);
-        Wkv7Out { packed: flat(out.packed), removed: flat(out.removed), states: flat(out.states) }
-    }
-
-    fn wkv7_backward(
-        r: FloatTensor<Self>,
-        w: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        removed: FloatTensor<Self>,
-        states: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-    ) -> Wkv7Gradients<Self> {
-        let sizes = sizes(&r);
-        let all = [r, w, k, v, a, b, removed, states, grad].map(|x| x.to_contiguous());
-        let [r, w, k, v, a, b, removed, states, grad] = all.each_ref().map(numbers);
-        let g = cpu::backward(sizes, Inputs { r, w, k, v, a, b }, removed, states, grad);
-        let Sizes { batch, tokens, heads, n } = sizes;
-        let like = |x| FlexTensor::from_data(TensorData::new(x, [batch, tokens, heads, n]));
-        Wkv7Gradients {
-            r: like(g.r),
-            w: like(g.w),
-            k: like(g.k),
-            v: like(g.v),
-            a: like(g.a),
-            b: like(g.b),
-            state: FlexTensor::from_data(TensorData::new(g.state, [batch, heads, n, n])),
-        }
-    }
-}
-
-fn sizes(r: &FlexTensor) -> Sizes {
-    let [batch, tokens, heads, n] = TensorMetadata::shape(r).dims::<4>();
-    Sizes { batch, tokens, heads, n }
+fn contiguous(inputs: Vec<FlexTensor>) -> Vec<FlexTensor> {
+    inputs.iter().map(FlexTensor::to_contiguous).collect()
 }
 
 fn numbers(x: &FlexTensor) -> &[f32] {
-    x.as_slice::<f32>().expect("the recurrence runs on contiguous f32")
+    x.as_slice::<f32>().expect("fused operations run on contiguous f32")
 }
 
-fn flat(x: Vec<f32>) -> FlexTensor {
-    let shape = Shape::from([x.len()]);
-    FlexTensor::from_data(TensorData::new(x, shape))
+fn tensor(numbers: Vec<f32>, shape: Shape) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(numbers, shape))
 }

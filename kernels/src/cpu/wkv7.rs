@@ -13,7 +13,7 @@ pub const CHUNK: usize = 16;
 const WORTH_A_THREAD: usize = 1 << 16;
 
 /// Sizes of one call.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     pub batch: usize,
     pub tokens: usize,
