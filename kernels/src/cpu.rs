@@ -1,3 +1,10 @@
-//! Recurrences written as loops for the CPU: plain slices in, plain vectors out.
+//! Operations written as loops for the CPU: plain slices in, plain vectors out.
 
+mod exp;
+mod heads;
+mod vectors;
+pub mod wkv4;
+pub mod wkv6;
 pub mod wkv7;
+
+pub use heads::Sizes;

@@ -19,8 +19,12 @@ use burn::backend::{
 };
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 
+mod wkv4;
+mod wkv6;
 mod wkv7;
 
+pub use wkv4::wkv4;
+pub use wkv6::wkv6;
 pub use wkv7::wkv7;
 
 /// Whether the device has fused operations; the others run the plain ones.

@@ -3,8 +3,10 @@
 use burn::tensor::Tensor;
 
 use crate::chunks::{split, weights};
+use crate::fused;
 
-/// The recurrence of RWKV-4 (arXiv 2305.13048, appendix "Numerically stable time-mixing").
+/// The recurrence of RWKV-4 (arXiv 2305.13048, appendix "Numerically stable time-mixing"), by the
+/// fastest way the device has.
 ///
 /// ```text
 /// y  = (e^p·a + e^(u+k)·v) / (e^p·b + e^(u+k))
@@ -24,12 +26,18 @@ pub fn wkv4(
     state: &mut Tensor<4>,
 ) -> Tensor<3> {
     let [_, tokens, _] = k.dims();
-    let form = if tokens == 1 { wkv4_plain } else { wkv4_chunked };
-    form(w, u, k, v, state)
+    if fused::available(&k.device()) {
+        fused::wkv4([w, u], [k, v], state)
+    } else if tokens > 1 {
+        wkv4_chunked(w, u, k, v, state)
+    } else {
+        wkv4_plain(w, u, k, v, state)
+    }
 }
 
 /// [`wkv4`] in chunks of [`crate::CHUNK`] tokens: inside a chunk a causal softmax over all tokens
-/// and the state; the state is passed from chunk to chunk. For many tokens.
+/// and the state; the state is passed from chunk to chunk. For many tokens on devices without a fused
+/// form.
 pub fn wkv4_chunked(
     w: Tensor<1>,
     u: Tensor<1>,

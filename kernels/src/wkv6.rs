@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::chunks::{split, weights};
+use crate::fused;
 
 /// The recurrence of RWKV-5 and RWKV-6 (arXiv 2404.05892, section 4), by the fastest way the
 /// device has.
@@ -13,8 +14,8 @@ use crate::chunks::{split, weights};
 ///
 /// The output reads the state before the current token, which speaks through its bonus `u` instead.
 ///
-/// `r k v`: `[B, T, H, N]`. `d`: the logarithm of the decay, below 0, `[B, T, H, N]`. `u`:
-/// `[H, N]`. `state`: `[B, H, N, N]` = `[.., value, key]`. Returns `y`, `[B, T, H, N]`.
+/// `r k v`: `[B, T, H, N]`. `d`: the logarithm of the decay, below 0, `[B, T, H, N]`, or
+/// `[1, 1, H, N]` where it is the same for all tokens. `u`: `[H, N]`. `state`: `[B, H, N, N]` = `[.., value, key]`. Returns `y`, `[B, T, H, N]`.
 pub fn wkv6(
     r: Tensor<4>,
     d: Tensor<4>,
@@ -24,12 +25,18 @@ pub fn wkv6(
     state: &mut Tensor<4>,
 ) -> Tensor<4> {
     let [_, tokens, _, _] = r.dims();
-    let form = if tokens == 1 { wkv6_plain } else { wkv6_chunked };
-    form(r, d, k, v, u, state)
+    if fused::available(&r.device()) {
+        fused::wkv6([r, d, k, v], u, state)
+    } else if tokens > 1 {
+        wkv6_chunked(r, d, k, v, u, state)
+    } else {
+        wkv6_plain(r, d, k, v, u, state)
+    }
 }
 
 /// [`wkv6`] in chunks of [`crate::CHUNK`] tokens: inside a chunk every token reads every earlier one at
-/// once, as in attention; the state is passed from chunk to chunk. For many tokens.
+/// once, as in attention; the state is passed from chunk to chunk. For many tokens on devices
+/// without a fused form.
 pub fn wkv6_chunked(
     r: Tensor<4>,
     d: Tensor<4>,
@@ -38,6 +45,7 @@ pub fn wkv6_chunked(
     u: Tensor<2>,
     state: &mut Tensor<4>,
 ) -> Tensor<4> {
+    let d = d.expand(r.dims());
     let parts = split(r.dims()[1]).map(|(start, size)| {
         let part = |x: &Tensor<4>| x.clone().narrow(1, start, size).swap_dims(1, 2);
         chunk([part(&r), part(&d), part(&k), part(&v)], u.clone(), state).swap_dims(1, 2)
@@ -83,6 +91,7 @@ pub fn wkv6_plain(
     state: &mut Tensor<4>,
 ) -> Tensor<4> {
     let [_, tokens, _, _] = r.dims();
+    let d = d.expand(r.dims());
     let mut s = state.clone();
     let mut y = Vec::with_capacity(tokens);
     for t in 0..tokens {

@@ -50,6 +50,11 @@ impl<'a> Tap<'a> {
         Self { layer, ..self }
     }
 
+    /// Whether anybody looks.
+    pub(super) fn looks(self) -> bool {
+        self.look.is_some()
+    }
+
     /// The value itself, or what the one who looks puts in its place; `[B, T, ..]`.
     pub(super) fn see<const D: usize>(self, name: &'static str, x: Tensor<D>) -> Tensor<D> {
         let Some(look) = self.look else { return x };

@@ -125,8 +125,9 @@ impl TimeMix {
         let r = tap.see("r", heads(self.receptance.forward(blend(&self.time_mix_r))));
         let k = tap.see("k", heads(self.key.forward(blend(&self.time_mix_k))));
         let v = tap.see("v", heads(self.value.forward(blend(&self.time_mix_v))));
-        let d = -self.time_decay.val().exp(); // the decay is eᵈ
-        let d = tap.see("d", d.expand([b, t, h, n]));
+        // One decay eᵈ serves all tokens; only who looks is shown one for each.
+        let shape = if tap.looks() { [b, t, h, n] } else { [1, 1, h, n] };
+        let d = tap.see("d", (-self.time_decay.val().exp()).expand(shape));
 
         let y = tap.see("y", wkv6(r, d, k, v, self.bonus(), &mut state.wkv));
         let y = self.ln_x.forward(y.reshape([b * t, h * n])).reshape([b, t, h * n]);

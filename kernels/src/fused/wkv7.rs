@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::{Kept, Operation, Saved, run, unpack};
-use crate::cpu::wkv7::{Inputs, Sizes, backward, forward};
+use crate::cpu::Sizes;
+use crate::cpu::wkv7::{Inputs, backward, forward};
 
 /// [`crate::wkv7()`] for `r w k v a b`; the state moves on.
 pub fn wkv7(x: [Tensor<4>; 6], state: &mut Tensor<4>) -> Tensor<4> {
@@ -26,8 +27,7 @@ impl Operation for Wkv7 {
     }
 
     fn backward(&self, saved: Saved, grad: &[f32], _: &[bool]) -> Vec<Vec<f32>> {
-        let g = backward(self.0, named(saved.inputs), &saved.kept[0], &saved.kept[1], grad);
-        vec![g.r, g.w, g.k, g.v, g.a, g.b, g.state]
+        backward(self.0, named(saved.inputs), &saved.kept[0], &saved.kept[1], grad)
     }
 }
 

@@ -1,0 +1,110 @@
+//! Numbers laid out for vector registers: what is used together lies together.
+//!
+//! A row of `n` numbers is cut into columns of as many as a register holds, the last one filled up
+//! with zeros. A table has for every column one register per row.
+
+use std::ops::{Deref, DerefMut};
+
+use pulp::Simd;
+
+/// A register for each of `K` rows. Starts on a line of the cache: registers that lie across two
+/// cost twice.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub struct Column<S: Simd, const K: usize>(pub [S::f32s; K]);
+
+impl<S: Simd, const K: usize> Deref for Column<S, K> {
+    type Target = [S::f32s; K];
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<S: Simd, const K: usize> DerefMut for Column<S, K> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+/// Columns of a row of `n`.
+pub fn columns<S: Simd>(n: usize) -> usize {
+    n.div_ceil(S::F32_LANES)
+}
+
+/// A table of zeros.
+#[inline(always)]
+pub fn zeros<S: Simd, const K: usize>(simd: S, columns: usize) -> Vec<Column<S, K>> {
+    vec![Column([simd.splat_f32s(0.0); K]); columns]
+}
+
+/// Reads `K` rows into a table.
+#[inline(always)]
+pub fn pack<S: Simd, const K: usize>(simd: S, rows: [&[f32]; K], table: &mut [Column<S, K>]) {
+    for (i, row) in rows.into_iter().enumerate() {
+        for (part, column) in row.chunks(S::F32_LANES).zip(&mut *table) {
+            column[i] = match S::as_simd_f32s(part) {
+                ([full, ..], _) => *full,
+                (_, part) => simd.partial_load_f32s(part),
+            };
+        }
+    }
+}
+
+/// Writes one row of a table.
+#[inline(always)]
+pub fn unpack<S: Simd, const K: usize>(simd: S, table: &[Column<S, K>], i: usize, row: &mut [f32]) {
+    for (part, column) in row.chunks_mut(S::F32_LANES).zip(table) {
+        match S::as_mut_simd_f32s(part) {
+            ([full, ..], _) => *full = column[i],
+            (_, part) => simd.partial_store_f32s(part, column[i]),
+        }
+    }
+}
+
+/// Reads up to `K` rows of length `n` into a table, from row `top` on; zeros below the last.
+#[inline(always)]
+pub fn pack_rows<S: Simd, const K: usize>(
+    simd: S,
+    matrix: &[f32],
+    n: usize,
+    top: usize,
+    table: &mut [Column<S, K>],
+) {
+    let mut rows = matrix[top * n..].chunks_exact(n);
+    pack(simd, std::array::from_fn(|_| rows.next().unwrap_or_default()), table);
+}
+
+/// Writes the rows of a table to a matrix, from row `top` on; those below its last are dropped.
+#[inline(always)]
+pub fn unpack_rows<S: Simd, const K: usize>(
+    simd: S,
+    table: &[Column<S, K>],
+    matrix: &mut [f32],
+    n: usize,
+    top: usize,
+) {
+    for (i, row) in matrix[top * n..].chunks_exact_mut(n).take(K).enumerate() {
+        unpack(simd, table, i, row);
+    }
+}
+
+/// `K` numbers of a row, from `top` on; zeros beyond its end.
+#[inline(always)]
+pub fn some<const K: usize>(row: &[f32], top: usize) -> [f32; K] {
+    match row[top..].first_chunk() {
+        Some(numbers) => *numbers,
+        None => std::array::from_fn(|i| row.get(top + i).copied().unwrap_or(0.0)),
+    }
+}
+
+/// Writes numbers to a row, from `top` on; those beyond its end are dropped.
+#[inline(always)]
+pub fn put<const K: usize>(numbers: [f32; K], row: &mut [f32], top: usize) {
+    match row[top..].first_chunk_mut() {
+        Some(to) => *to = numbers,
+        None => row[top..].iter_mut().zip(numbers).for_each(|(to, number)| *to = number),
+    }
+}

@@ -1,0 +1,172 @@
+//! One head backwards.
+
+use pulp::{Simd, WithSimd};
+
+use super::{A, B, CHUNK, Inputs, K, R, Rows, Sizes, W};
+use crate::cpu::vectors::{
+    Column, columns, pack, pack_rows, put, some, unpack, unpack_rows, zeros,
+};
+
+/// Rows of the state that pass the tokens together.
+const ROWS: usize = 8;
+
+/// What one head reads and writes.
+pub struct Head<'a> {
+    pub sizes: Sizes,
+    pub x: Inputs<'a>,
+    pub head: usize,
+    /// Of the whole batch, as the forward pass kept them.
+    pub removed: &'a [f32],
+    pub states: &'a [f32],
+    pub dy: &'a [f32],
+    /// Of `r w k v a b`.
+    pub grads: [Rows<'a>; 6],
+    /// The gradient of the last state on the way in, of the first on the way out.
+    pub state: &'a mut [f32],
+}
+
+/// Tables of one head for one chunk.
+struct Chunk<S: Simd> {
+    /// `r w k a b` of every token.
+    keys: Vec<Column<S, 5>>,
+    /// Their gradients.
+    grads: Vec<Column<S, 5>>,
+    /// Some rows of the state before every token, and after the last.
+    past: Vec<Column<S, ROWS>>,
+    /// The gradient of the same rows after the token that is looked at.
+    rows: Vec<Column<S, ROWS>>,
+}
+
+impl WithSimd for Head<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let width = columns::<S>(self.sizes.n);
+        let tokens = self.sizes.tokens.min(CHUNK);
+        let mut tables = Chunk {
+            keys: zeros(simd, tokens * width),
+            grads: zeros(simd, tokens * width),
+            past: zeros(simd, (tokens + 1) * width),
+            rows: zeros(simd, width),
+        };
+        for chunk in (0..self.sizes.chunks()).rev() {
+            self.chunk(simd, chunk, &mut tables);
+        }
+    }
+}
+
+impl Head<'_> {
+    #[inline(always)]
+    fn chunk<S: Simd>(&mut self, simd: S, chunk: usize, tables: &mut Chunk<S>) {
+        let n = self.sizes.n;
+        let width = columns::<S>(n);
+        let place = self.sizes.places(self.head);
+        for (t, keys) in self.sizes.span(chunk).zip(tables.keys.chunks_exact_mut(width)) {
+            pack(simd, self.x.keys(place(t)), keys);
+        }
+        tables.grads.fill(Column([simd.splat_f32s(0.0); 5]));
+        for top in (0..n).step_by(ROWS) {
+            self.rows(simd, chunk, top, tables);
+        }
+        let [r, w, k, _, a, b] = &mut self.grads;
+        for (t, found) in self.sizes.span(chunk).zip(tables.grads.chunks_exact(width)) {
+            for (i, rows) in [&mut *r, w, k, a, b].into_iter().enumerate() {
+                unpack(simd, found, i, rows[t]);
+            }
+        }
+    }
+
+    /// Some rows of the state through one chunk: forwards from its kept state, then back.
+    #[inline(always)]
+    fn rows<S: Simd>(&mut self, simd: S, chunk: usize, top: usize, tables: &mut Chunk<S>) {
+        let Sizes { n, .. } = self.sizes;
+        let width = columns::<S>(n);
+        let place = self.sizes.places(self.head);
+        let part = |x: &[f32], t| some(&x[place(t)], top);
+        let kept = self.head * self.sizes.chunks() + chunk;
+        pack_rows(simd, &self.states[kept * n * n..][..n * n], n, top, &mut tables.past[..width]);
+        for (i, t) in self.sizes.span(chunk).enumerate() {
+            let (before, after) = tables.past[i * width..].split_at_mut(width);
+            let keys = &tables.keys[i * width..][..width];
+            again(simd, keys, part(self.x.v, t), part(self.removed, t), before, after);
+        }
+        pack_rows(simd, self.state, n, top, &mut tables.rows);
+        for (i, t) in self.sizes.span(chunk).enumerate().rev() {
+            let own = i * width..(i + 1) * width;
+            let (before, after) = tables.past[i * width..].split_at(width);
+            let numbers = [part(self.dy, t), part(self.x.v, t), part(self.removed, t)];
+            let dv = back(
+                simd,
+                &tables.keys[own.clone()],
+                numbers,
+                [before, after],
+                &mut tables.grads[own],
+                &mut tables.rows,
+            );
+            put(dv, self.grads[3][t], top);
+        }
+        unpack_rows(simd, &tables.rows, self.state, n, top);
+    }
+}
+
+/// One step of the state, without reading it: `after = before·diag(w) + removed·bᵀ + v·kᵀ`.
+#[inline(always)]
+fn again<S: Simd>(
+    simd: S,
+    keys: &[Column<S, 5>],
+    v: [f32; ROWS],
+    removed: [f32; ROWS],
+    before: &[Column<S, ROWS>],
+    after: &mut [Column<S, ROWS>],
+) {
+    let v = v.map(|x| simd.splat_f32s(x));
+    let removed = removed.map(|x| simd.splat_f32s(x));
+    for ((x, before), after) in keys.iter().zip(before).zip(after) {
+        for i in 0..ROWS {
+            let written = simd.mul_add_e_f32s(removed[i], x[B], simd.mul_f32s(v[i], x[K]));
+            after[i] = simd.mul_add_e_f32s(before[i], x[W], written);
+        }
+    }
+}
+
+/// Takes the gradient `ds` of some rows back over one token; gives that of their values.
+#[inline(always)]
+fn back<S: Simd>(
+    simd: S,
+    keys: &[Column<S, 5>],
+    [dy, v, removed]: [[f32; ROWS]; 3],
+    [before, after]: [&[Column<S, ROWS>]; 2],
+    grads: &mut [Column<S, 5>],
+    rows: &mut [Column<S, ROWS>],
+) -> [f32; ROWS] {
+    let fma = |x, y, z| simd.mul_add_e_f32s(x, y, z);
+    let [dy, v, removed] = [dy, v, removed].map(|x| x.map(|x| simd.splat_f32s(x)));
+    let zero = [simd.splat_f32s(0.0); ROWS];
+    let (mut dv, mut dgone) = (zero, zero);
+    let past = before.iter().zip(after);
+    for (((x, to), rows), (before, after)) in keys.iter().zip(&mut *grads).zip(&mut *rows).zip(past)
+    {
+        let (mut dx, mut ds) = (*to, *rows); // copies, for those stay in registers
+        for i in 0..ROWS {
+            ds[i] = fma(dy[i], x[R], ds[i]);
+            dx[R] = fma(dy[i], after[i], dx[R]);
+            dx[W] = fma(ds[i], before[i], dx[W]);
+            dx[K] = fma(v[i], ds[i], dx[K]);
+            dx[B] = fma(removed[i], ds[i], dx[B]);
+            dv[i] = fma(ds[i], x[K], dv[i]);
+            dgone[i] = fma(ds[i], x[B], dgone[i]);
+        }
+        (*to, *rows) = (dx, ds);
+    }
+    let dgone = dgone.map(|x| simd.splat_f32s(simd.reduce_sum_f32s(x)));
+    for (((x, to), rows), before) in keys.iter().zip(grads).zip(rows).zip(before) {
+        let (mut da, mut ds) = (to[A], *rows);
+        for i in 0..ROWS {
+            da = fma(dgone[i], before[i], da);
+            ds[i] = fma(ds[i], x[W], simd.mul_f32s(dgone[i], x[A]));
+        }
+        (to[A], *rows) = (da, ds);
+    }
+    dv.map(|x| simd.reduce_sum_f32s(x))
+}

@@ -1,0 +1,86 @@
+//! One head forwards.
+
+use pulp::{Simd, WithSimd};
+
+use super::{A, B, CHUNK, Inputs, K, R, Rows, Sizes, W};
+use crate::cpu::vectors::{Column, columns, pack, pack_rows, put, some, unpack_rows, zeros};
+
+/// Rows of the state that pass the tokens together.
+const ROWS: usize = 8;
+
+/// What one head reads and writes.
+pub struct Head<'a> {
+    pub sizes: Sizes,
+    pub x: Inputs<'a>,
+    pub head: usize,
+    pub y: Rows<'a>,
+    /// No rows where it is not kept.
+    pub removed: Rows<'a>,
+    pub state: &'a mut [f32],
+    /// Empty where they are not kept.
+    pub states: &'a mut [f32],
+}
+
+impl WithSimd for Head<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Sizes { n, tokens, .. } = self.sizes;
+        let width = columns::<S>(n);
+        let place = self.sizes.places(self.head);
+        let mut keys = zeros(simd, tokens.min(CHUNK) * width);
+        let mut rows = zeros(simd, width);
+        for chunk in 0..self.sizes.chunks() {
+            if let Some(kept) = self.states.chunks_exact_mut(n * n).nth(chunk) {
+                kept.copy_from_slice(self.state);
+            }
+            for (t, keys) in self.sizes.span(chunk).zip(keys.chunks_exact_mut(width)) {
+                pack(simd, self.x.keys(place(t)), keys);
+            }
+            for top in (0..n).step_by(ROWS) {
+                pack_rows(simd, self.state, n, top, &mut rows);
+                for (t, keys) in self.sizes.span(chunk).zip(keys.chunks_exact(width)) {
+                    let v = some(&self.x.v[place(t)], top);
+                    let (y, removed) = step(simd, keys, v, &mut rows);
+                    put(y, self.y[t], top);
+                    if let Some(kept) = self.removed.get_mut(t) {
+                        put(removed, kept, top);
+                    }
+                }
+                unpack_rows(simd, &rows, self.state, n, top);
+            }
+        }
+    }
+}
+
+/// Moves rows of the state over one token; what they give to `y`, and what was removed of them.
+#[inline(always)]
+fn step<S: Simd>(
+    simd: S,
+    keys: &[Column<S, 5>],
+    v: [f32; ROWS],
+    rows: &mut [Column<S, ROWS>],
+) -> ([f32; ROWS], [f32; ROWS]) {
+    let zero = [simd.splat_f32s(0.0); ROWS];
+    let mut removed = zero;
+    for (x, s) in keys.iter().zip(&*rows) {
+        for i in 0..ROWS {
+            removed[i] = simd.mul_add_e_f32s(s[i], x[A], removed[i]);
+        }
+    }
+    let removed = removed.map(|x| simd.reduce_sum_f32s(x));
+    let gone = removed.map(|x| simd.splat_f32s(x));
+    let v = v.map(|x| simd.splat_f32s(x));
+    let mut y = zero;
+    for (x, s) in keys.iter().zip(rows) {
+        let mut new = *s; // a copy, for that stays in registers
+        for i in 0..ROWS {
+            let written = simd.mul_add_e_f32s(gone[i], x[B], simd.mul_f32s(v[i], x[K]));
+            new[i] = simd.mul_add_e_f32s(new[i], x[W], written);
+            y[i] = simd.mul_add_e_f32s(new[i], x[R], y[i]);
+        }
+        *s = new;
+    }
+    (y.map(|y| simd.reduce_sum_f32s(y)), removed)
+}
