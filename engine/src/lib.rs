@@ -19,6 +19,7 @@ pub mod compare;
 pub mod constrain;
 pub mod data;
 pub mod device;
+pub mod evaluate;
 pub mod generate;
 pub mod info;
 pub mod layers;

@@ -166,7 +166,8 @@ pub fn log_softmax(logits: &[f32]) -> Vec<f32> {
     logits.iter().map(|&x| (f64::from(x) - total) as f32).collect()
 }
 
-fn log_sum_exp(logits: &[f32]) -> f64 {
+/// Natural logarithm of the sum of `e^x`, in double precision.
+pub(crate) fn log_sum_exp(logits: &[f32]) -> f64 {
     let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     max + logits.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln()
 }

@@ -4,6 +4,7 @@
 //! in every version that has heads; in RWKV-4 its three rows are `aa`, `bb` and `pp`.
 
 mod algebra;
+mod batch;
 mod foreign;
 mod past;
 mod spectrum;
