@@ -7,6 +7,8 @@
 
 mod blocks;
 mod choices;
+mod cliff;
+mod facts;
 mod items;
 mod layouts;
 mod means;
@@ -19,8 +21,10 @@ mod rows;
 mod tests;
 mod words;
 
-pub use blocks::{Block, Blocks};
+pub use blocks::{Block, Blocks, rows_of};
 pub use choices::{Answer, Choices, Normalise, choose};
+pub use cliff::{Cliff, cliff};
+pub use facts::{Facts, sentences};
 pub use items::{Item, Skips, read_items};
 pub use layouts::{LAYOUTS, Question, questions};
 pub use means::Mean;

@@ -7,7 +7,8 @@ use crate::{
     measure, model,
 };
 use crate::{
-    numbers, output, plot, reading, recording, report, search, segment, state, system, tensor,
+    metrics, numbers, output, plot, reading, recording, report, samples, search, segment, state,
+    system, tensor,
 };
 use crate::{text, tokens, train, understand};
 use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Position};
@@ -98,7 +99,10 @@ fn register(engine: &mut Engine) {
         .register_global_module(chat::module().into())
         .register_global_module(train::module().into())
         .register_global_module(data::module().into())
+        .register_global_module(samples::module().into())
+        .register_global_module(metrics::free_module().into())
         .register_static_module("data", data::sources().into())
+        .register_static_module("metrics", metrics::module().into())
         .register_static_module("optim", train::recipes().into())
         .register_static_module("plot", plot::module().into());
     #[cfg(test)]

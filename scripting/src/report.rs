@@ -13,13 +13,21 @@ pub struct Report {
     pub title: String,
     view: View,
     fields: Map,
+    /// Fields that are given when asked for, but are too long for JSON: plots, single items.
+    asides: Map,
 }
 
 impl Report {
     /// An answer that shows `view` and gives `fields` by their names.
     pub fn new(title: String, view: View, fields: Vec<(&str, Dynamic)>) -> Self {
         let fields = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
-        Self { title, view, fields }
+        Self { title, view, fields, asides: Map::new() }
+    }
+
+    /// The same with `value` under a name of its own, which is not part of its JSON.
+    pub fn with(mut self, name: &str, value: Dynamic) -> Self {
+        self.asides.insert(name.into(), value);
+        self
     }
 
     /// The title and what it shows.
@@ -34,7 +42,10 @@ impl Report {
 
     /// Names of the fields, in alphabetical order.
     pub fn names(&self) -> Vec<&str> {
-        self.fields.keys().map(|name| name.as_str()).collect()
+        let mut names: Vec<&str> = self.fields.keys().map(|name| name.as_str()).collect();
+        names.extend(self.asides.keys().map(|name| name.as_str()));
+        names.sort_unstable();
+        names
     }
 }
 
@@ -56,7 +67,7 @@ mod functions {
     /// ```
     #[rhai_fn(index_get, return_raw, pure)]
     pub fn field(this: &mut Report, name: &str) -> Fallible<Dynamic> {
-        if let Some(value) = this.fields.get(name) {
+        if let Some(value) = this.fields.get(name).or_else(|| this.asides.get(name)) {
             return Ok(value.clone());
         }
         let names = this.names();

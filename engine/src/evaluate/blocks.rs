@@ -1,5 +1,6 @@
 //! A text of any length as tokens, block by block, with no more than a block in memory.
 
+use std::collections::VecDeque;
 use std::io::Read;
 
 use anyhow::{Context, Result};
@@ -83,4 +84,23 @@ fn cut(block: &[u8]) -> usize {
     let starts = |byte: &u8| byte & 0b1100_0000 != 0b1000_0000;
     let character = || block.iter().rposition(starts).filter(|at| *at > 0);
     line.or_else(word).or_else(character).unwrap_or(block.len())
+}
+
+/// The tokens of blocks in rows of `length`; the last one may be shorter.
+pub fn rows_of(
+    mut blocks: impl Iterator<Item = Result<Block>>,
+    length: usize,
+) -> impl Iterator<Item = Result<Vec<u32>>> {
+    let mut waiting: VecDeque<u32> = VecDeque::new();
+    std::iter::from_fn(move || {
+        while waiting.len() < length {
+            match blocks.next() {
+                Some(Ok(block)) => waiting.extend(block.tokens),
+                Some(Err(error)) => return Some(Err(error)),
+                None => break,
+            }
+        }
+        let row: Vec<u32> = waiting.drain(..length.min(waiting.len())).collect();
+        if row.is_empty() { None } else { Some(Ok(row)) }
+    })
 }

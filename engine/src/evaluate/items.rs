@@ -25,6 +25,11 @@ impl Skips {
         *self.0.entry(why).or_default() += 1;
     }
 
+    /// Those of another list as well.
+    pub fn join(&mut self, other: &Self) {
+        other.reasons().for_each(|(why, count)| *self.0.entry(why).or_default() += count);
+    }
+
     /// How many were left out.
     pub fn count(&self) -> u64 {
         self.0.values().sum()

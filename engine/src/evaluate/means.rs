@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mean {
     count: u64,
-    mean: f64,
+    sum: f64,
     /// Sum of the squared distances from the mean (Welford).
     spread: f64,
 }
@@ -12,33 +12,21 @@ pub struct Mean {
 impl Mean {
     /// One number more.
     pub fn add(&mut self, number: f64) {
+        let before = if self.count == 0 { number } else { self.value() };
         self.count += 1;
-        let before = number - self.mean;
-        if !before.is_finite() {
-            return self.set_infinite(self.mean + number);
-        }
-        self.mean += before / self.count as f64;
-        self.spread += before * (number - self.mean);
+        self.sum += number;
+        self.spread += (number - before) * (number - self.value());
     }
 
     /// The mean of these numbers and those of `other`.
     pub fn joined(self, other: Self) -> Self {
-        let count = self.count + other.count;
         if self.count == 0 || other.count == 0 {
             return if self.count == 0 { other } else { self };
         }
-        let (share, apart) = (other.count as f64 / count as f64, other.mean - self.mean);
-        let spread = self.spread + other.spread + apart * apart * share * self.count as f64;
-        let mut joined = Self { count, mean: self.mean + apart * share, spread };
-        if !apart.is_finite() {
-            joined.set_infinite(self.mean + other.mean);
-        }
-        joined
-    }
-
-    /// From here on nobody can say how sure the mean is.
-    fn set_infinite(&mut self, mean: f64) {
-        (self.mean, self.spread) = (mean, f64::NAN);
+        let count = self.count + other.count;
+        let share = self.count as f64 * other.count as f64 / count as f64;
+        let apart = (other.value() - self.value()).powi(2) * share;
+        Self { count, sum: self.sum + other.sum, spread: self.spread + other.spread + apart }
     }
 
     /// How many numbers there were.
@@ -48,7 +36,7 @@ impl Mean {
 
     /// The mean; NaN of nothing.
     pub fn value(&self) -> f64 {
-        if self.count == 0 { f64::NAN } else { self.mean }
+        if self.count == 0 { f64::NAN } else { self.sum / self.count as f64 }
     }
 
     /// The standard error of the mean, taking the numbers as independent; NaN of less than two.

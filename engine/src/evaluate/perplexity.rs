@@ -6,6 +6,7 @@ use super::blocks::Block;
 use super::means::Mean;
 use super::rows::{Reader, Row};
 use super::{BEGINNING, ended};
+use crate::progress::Counter;
 use crate::state::State;
 use crate::tokenizer::Tokenizer;
 
@@ -21,6 +22,8 @@ pub struct Stretches {
     pub bos: bool,
     /// The memory before the first token.
     pub state: State,
+    /// How long the text is, for whoever watches the progress; 0 where nobody knows.
+    pub size: u64,
 }
 
 /// What a model thought of a text.
@@ -54,6 +57,7 @@ impl Perplexity {
 struct Walk<'a> {
     reader: Reader<'a>,
     stretches: &'a Stretches,
+    counter: Counter,
     state: State,
     /// The last token, which the memory has not seen yet.
     last: Option<u32>,
@@ -82,7 +86,8 @@ pub fn perplexity(
         complete: false,
     };
     let last = stretches.bos.then_some(BEGINNING);
-    let mut walk = Walk { reader, stretches, state, last, waiting: Vec::new(), found };
+    let counter = reader.model.progress.begin("reading".into(), "bytes", stretches.size);
+    let mut walk = Walk { reader, stretches, counter, state, last, waiting: Vec::new(), found };
     let complete = ended(walk.read_all(blocks))?;
     ensure!(
         walk.found.nll.count() > 0 || !complete,
@@ -123,7 +128,9 @@ impl Walk<'_> {
             seen.iter().flat_map(|seen| &seen.scored).for_each(|one| nll.add(-one.logprob));
         }
         self.last = tokens.last().copied();
-        self.found.bytes += bytes(&self.reader.model.tokenizer, targets);
+        let bytes = bytes(&self.reader.model.tokenizer, targets);
+        self.counter.add(bytes);
+        self.found.bytes += bytes;
         self.found.nll = self.found.nll.joined(nll);
         self.found.chunks.push(nll);
         Ok(())

@@ -87,6 +87,7 @@ fn read_all(
     (state, bos, batch): (&State, bool, usize),
     found: &mut Positions,
 ) -> Result<()> {
+    let counter = reader.model.progress.begin("reading".into(), "rows", 0);
     let mut waiting = Vec::with_capacity(batch);
     for row in rows {
         let row = row?;
@@ -99,6 +100,7 @@ fn read_all(
         waiting.push(row);
         if waiting.len() == batch {
             read_batch(reader, &std::mem::take(&mut waiting), state, bos, found)?;
+            counter.add(batch as u64);
         }
     }
     if waiting.is_empty() { Ok(()) } else { read_batch(reader, &waiting, state, bos, found) }

@@ -2,6 +2,7 @@
 
 mod layouts;
 mod matrices;
+mod problems;
 mod reading;
 
 use std::sync::atomic::AtomicBool;

@@ -29,6 +29,8 @@ pub struct Guess {
     pub logprob: f64,
     /// How many tokens it has.
     pub tokens: usize,
+    /// How many tokens are read before it.
+    pub prompt: usize,
 }
 
 /// What became of many targets.
@@ -116,7 +118,8 @@ pub fn guess(reader: Reader, targets: &[Target], state: &State, bos: bool) -> Re
     let outcome = read_prompts(reader, state, &prompts, |at, seen, _| {
         let right = seen.scored.iter().all(|one| one.likeliest);
         let (logprob, tokens) = (seen.logprob(), seen.scored.len());
-        guesses.push(Guess { item: items[at], right, logprob, tokens });
+        let prompt = prompts[at].tokens.len() + 1 - tokens;
+        guesses.push(Guess { item: items[at], right, logprob, tokens, prompt });
         counter.add(1);
         Ok(())
     });

@@ -4,6 +4,7 @@ mod chats;
 mod failures;
 mod language;
 mod manual;
+mod metrics;
 mod models;
 mod sampling;
 mod screens;

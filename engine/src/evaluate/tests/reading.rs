@@ -14,7 +14,7 @@ use crate::tokenizer::Tokenizer;
 const TEXT: &str = "The ball is in the garden. Nela goes to the mill, and the sun shines.";
 
 fn stretches(model: &Model, chunk: usize) -> Stretches {
-    Stretches { chunk, carry: true, bos: true, state: model.state() }
+    Stretches { chunk, carry: true, bos: true, state: model.state(), size: 0 }
 }
 
 fn blocks(text: &str) -> impl Iterator<Item = Result<Block>> + '_ {
