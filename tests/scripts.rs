@@ -9,8 +9,10 @@ use std::rc::Rc;
 use rwkv_scripting::{Canvas, Options, Output, Session};
 
 /// What a script is given, where it is not nothing: small enough for a test.
-const ARGUMENTS: [(&str, &[&str]); 2] = [
+const ARGUMENTS: [(&str, &[&str]); 4] = [
     ("10_memory_surgery.rhai", &["2"]),
+    ("13_tune_a_style.rhai", &["4", "2"]),
+    ("lessons/9_training_with_a_carried_state.rhai", &["2", "20"]),
     ("demo/tales.rhai", &["2", "$TMP/tales-test.safetensors", "40", "2"]),
 ];
 
