@@ -12,6 +12,7 @@ mod reading;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transcript;
 mod tree;
 mod turn;
 mod written;
@@ -25,6 +26,7 @@ pub use fill::{FLOWER, fill_prompt};
 pub use format::{FORMATS, Format};
 pub use reading::encode;
 pub use template::{Answer, Effort, Question, Template, Think, clean};
+pub use transcript::{Part, Role};
 pub use tree::BUDGET;
 pub use turn::{Asked, Turn};
 
