@@ -1,145 +1,129 @@
 //! Tokens to learn from, cut into batches.
+//!
+//! A [`Dataset`] hands out batches of rows, wherever its tokens come from: a text or documents in
+//! memory, files that are larger than memory, tokens that other programs have prepared, problems
+//! without end. It knows its [`Position`] and goes back to one bit for bit. What has to be read or
+//! made is prepared on a thread of its own while the batch before is learnt from; what is in memory
+//! already is only copied, which costs less than to ask another thread for it.
 
+mod ahead;
+mod batch;
+mod emphasis;
+mod indexed;
+mod jsonl;
+mod lines;
+mod official;
+mod position;
 pub mod problems;
+mod reader;
+mod shelf;
+mod source;
+#[cfg(test)]
+mod tests;
 
-use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Result, ensure};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use anyhow::{Context, Result, ensure};
+
+pub use batch::Batch;
+pub use emphasis::Emphasis;
+pub use indexed::write_binidx;
+pub use jsonl::Jsonl;
+pub use lines::Bad;
+pub use position::{Place, Position};
 
 use crate::tokenizer::Tokenizer;
+use ahead::Ahead;
+use indexed::Indexed;
+use lines::{Form, Lines};
+use problems::Task;
+use reader::Reader;
+use shelf::Shelf;
+use source::{Made, Source};
 
-/// Rows of one token more than there are positions to learn: each is the target of the one before.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    tokens: Vec<u32>,
-    /// How much each token counts as a target; empty where all count the same.
-    weights: Vec<f32>,
-    width: usize,
-    /// Whether each row goes on where the same row of the batch before ended.
-    continues: bool,
+/// Bytes of the largest text that is kept in memory unless somebody says otherwise.
+const LARGEST: u64 = 64 << 20;
+
+/// In what order samples come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As is usual for the source: from places drawn at random, again and again, if it is in
+    /// memory; shuffled if it is a file of lines; RWKV-LM's own order for tokens on disk.
+    #[default]
+    Usual,
+    /// One after the other.
+    Straight,
+    /// All of them once in every pass, in an order that the seed decides anew for each. Of a file
+    /// that is read in blocks eight at a time come into memory, from all over the file, and their
+    /// documents are shuffled together.
+    Shuffled,
+    /// Each row goes on where the same row of the batch before ended.
+    Continue,
 }
 
-impl Batch {
-    /// Rows of `width` tokens, one after the other, all of them counted.
-    ///
-    /// # Errors
-    /// When the tokens do not fill whole rows of at least two.
-    pub fn new(tokens: Vec<u32>, width: usize) -> Result<Self> {
-        Self::weighted(tokens, Vec::new(), width)
+/// How a source is cut into samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Positions of a sample that have a target; a row has one token more.
+    pub ctx_len: usize,
+    /// What everything random begins with.
+    pub seed: u64,
+    /// In what order samples come.
+    pub order: Order,
+    /// Whether documents follow each other in a row, with token 0 between them; else each has rows
+    /// of its own, the last of which is filled up with tokens that do not count, and comes once in
+    /// every pass in the usual order too.
+    pub pack: bool,
+}
+
+impl Cut {
+    /// Samples of `ctx_len` targets in the usual order.
+    pub fn new(ctx_len: usize, seed: u64) -> Self {
+        Self { ctx_len, seed, order: Order::Usual, pack: true }
     }
 
-    /// As [`Batch::new`], with a weight for each token; none at all count all the same.
-    ///
-    /// # Errors
-    /// As [`Batch::new`], and when there are not as many weights as tokens.
-    pub fn weighted(tokens: Vec<u32>, weights: Vec<f32>, width: usize) -> Result<Self> {
-        ensure!(
-            width >= 2 && !tokens.is_empty() && tokens.len().is_multiple_of(width),
-            "{} tokens do not make rows of {width}; a row has at least two.",
-            tokens.len()
-        );
-        ensure!(
-            weights.is_empty() || weights.len() == tokens.len(),
-            "{} weights do not fit {} tokens.",
-            weights.len(),
-            tokens.len()
-        );
-        Ok(Self { tokens, weights, width, continues: false })
+    /// Whether what is in memory is drawn from places at random.
+    fn draws(&self) -> bool {
+        self.order == Order::Usual && self.pack
     }
 
-    /// The same batch, said to go on where the batch before ended, row by row.
-    pub fn continuing(self) -> Self {
-        Self { continues: true, ..self }
-    }
-
-    /// Whether each row goes on where the same row of the batch before ended.
-    pub fn continues(&self) -> bool {
-        self.continues
-    }
-
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.tokens.len() / self.width
-    }
-
-    /// Positions of a row that have a target.
-    pub fn targets(&self) -> usize {
-        self.width - 1
-    }
-
-    /// All tokens, row after row.
-    pub fn tokens(&self) -> &[u32] {
-        &self.tokens
-    }
-
-    /// How much each token counts, row after row; empty where all count the same.
-    pub fn weights(&self) -> &[f32] {
-        &self.weights
+    /// Whether documents come in another order than their own.
+    fn mixes(&self) -> bool {
+        matches!(self.order, Order::Usual | Order::Shuffled)
     }
 }
 
-/// What of a document is to be learnt: all from after `start` to the end of `end`, each time; the
-/// rest counts only `elsewhere`.
-#[derive(Clone, Debug)]
-pub struct Emphasis {
-    /// Text that goes before what counts, such as `Assistant:`.
-    pub start: String,
-    /// Text that ends it and still counts, such as a blank line.
-    pub end: String,
-    /// Weight of everything else, from 0 to 1.
-    pub elsewhere: f32,
-}
-
-impl Emphasis {
-    /// The weight of each of `tokens`, which `text` was cut into.
-    fn weights(&self, text: &str, tokens: &[u32], tokenizer: &Tokenizer) -> Vec<f32> {
-        let spans = self.spans(text);
-        let mut at = 0;
-        let weight = |&id: &u32| {
-            let inside = spans.iter().any(|span| span.contains(&at));
-            at += tokenizer.piece(id).len();
-            if inside { 1.0 } else { self.elsewhere }
-        };
-        tokens.iter().map(weight).collect()
-    }
-
-    fn spans(&self, text: &str) -> Vec<Range<usize>> {
-        let mut spans = Vec::new();
-        let mut at = 0;
-        while let Some(found) = text[at..].find(&self.start) {
-            let from = at + found + self.start.len();
-            let to = text[from..].find(&self.end).map_or(text.len(), |n| from + n + self.end.len());
-            spans.push(from..to);
-            at = to;
-        }
-        spans
-    }
-}
-
-/// A long row of tokens and the places where a sample may start.
-#[derive(Clone, Debug)]
+/// Where batches come from.
+#[derive(Debug)]
 pub struct Dataset {
-    tokens: Vec<u32>,
-    weights: Vec<f32>,
-    starts: Vec<usize>,
-    ctx_len: usize,
-    random: ChaCha8Rng,
+    source: Arc<Source>,
+    cut: Cut,
+    fingerprint: String,
+    /// Where it stands for whoever takes batches from it; the reader may be further.
+    now: Position,
+    ahead: Ahead,
+}
+
+impl Clone for Dataset {
+    /// A data set that stands at the same place and goes on by itself.
+    fn clone(&self) -> Self {
+        self.at(self.now.clone())
+    }
 }
 
 impl Dataset {
-    /// One long text; a sample starts anywhere in it.
+    /// One long text in memory; in the usual order a sample starts anywhere in it.
     ///
     /// # Errors
     /// When it is shorter than one sample of `ctx_len + 1` tokens.
-    pub fn text(tokens: Vec<u32>, ctx_len: usize, seed: u64) -> Result<Self> {
-        let starts = (0..tokens.len().saturating_sub(ctx_len)).collect();
-        Self::new(tokens, Vec::new(), starts, ctx_len, seed)
+    pub fn text(tokens: Vec<u32>, cut: &Cut) -> Result<Self> {
+        cut.check()?;
+        Self::new(Source::text(tokens, cut)?, cut)
     }
 
-    /// Documents, joined by token 0; a sample starts at the beginning of one and runs on into the
-    /// next ones.
+    /// Documents in memory, each with token 0 at its end; in the usual order a sample starts at the
+    /// beginning of one and runs on into the next ones.
     ///
     /// # Errors
     /// When all together are shorter than one sample of `ctx_len + 1` tokens, or cannot be encoded.
@@ -147,141 +131,216 @@ impl Dataset {
         documents: &[String],
         tokenizer: &Tokenizer,
         emphasis: Option<&Emphasis>,
-        ctx_len: usize,
-        seed: u64,
+        cut: &Cut,
     ) -> Result<Self> {
-        let (mut tokens, mut weights, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        cut.check()?;
+        let mut shelf = Shelf::default();
         for text in documents {
-            starts.push(tokens.len());
-            let document = tokenizer.encode(text)?;
-            if let Some(emphasis) = emphasis {
-                weights.extend(emphasis.weights(text, &document, tokenizer));
-                weights.push(emphasis.elsewhere);
-            }
-            tokens.extend(document);
-            tokens.push(0);
+            shelf.add(&emphasis::document(text, tokenizer, emphasis)?);
         }
-        starts.retain(|start| start + ctx_len < tokens.len());
-        Self::new(tokens, weights, starts, ctx_len, seed)
+        Self::new(Source::documents(shelf, cut)?, cut)
     }
 
-    fn new(
-        tokens: Vec<u32>,
-        weights: Vec<f32>,
-        starts: Vec<usize>,
-        ctx_len: usize,
-        seed: u64,
+    /// The text of a file: in memory, or with `stream` read in blocks while it is used, each cut
+    /// into samples by itself. Without `stream` files above 64 MB are.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has fewer tokens than a sample, or bytes that are not UTF-8
+    /// and are not to be skipped.
+    pub fn text_file(
+        path: &Path,
+        tokenizer: &Tokenizer,
+        bad: Bad,
+        stream: bool,
+        cut: &Cut,
     ) -> Result<Self> {
-        ensure!(ctx_len > 0, "ctx_len must be at least 1.");
+        cut.check()?;
+        let mut lines = Lines::open(path, Form::Text, tokenizer, bad)?;
+        if stream || lines.range.end > LARGEST {
+            return Self::new(Source::lines(lines, cut)?, cut);
+        }
+        lines.block = lines.range.end;
+        let read = lines.read(0, &Default::default())?;
+        let tokens = read.documents.into_iter().flat_map(|document| document.tokens).collect();
+        let mut set = Self::text(tokens, cut).with_context(|| lines.name())?;
+        set.now.skipped = read.skipped;
+        Ok(set.at(set.now.clone()))
+    }
+
+    /// A file with a document in JSON on each line, which is read in blocks while it is used.
+    ///
+    /// # Errors
+    /// When the file cannot be read, and for lines that cannot be used and are not to be skipped:
+    /// those of the first block here, those of others when they come.
+    pub fn jsonl(
+        path: &Path,
+        tokenizer: &Tokenizer,
+        form: Jsonl,
+        bad: Bad,
+        cut: &Cut,
+    ) -> Result<Self> {
+        cut.check()?;
+        let lines = Lines::open(path, Form::Json(form), tokenizer, bad)?;
+        Self::new(Source::lines(lines, cut)?, cut)
+    }
+
+    /// The tokens of `NAME.bin` and `NAME.idx`, in the usual order that of RWKV-LM; `path` names
+    /// one of the two or what both begin with.
+    ///
+    /// # Errors
+    /// When a file cannot be read or has fewer tokens than a sample, and when the two do not fit.
+    pub fn binidx(path: &Path, cut: &Cut) -> Result<Self> {
+        cut.check()?;
+        ensure!(cut.pack, "tokens on disk are one long row; `pack: false` is not for them.");
+        Self::new(Source::Indexed(Indexed::open(path)?), cut)
+    }
+
+    /// Problems without end, as many whole ones in a row as fit; everything but the answers counts
+    /// `elsewhere`. Where batches continue each other, a row is one problem after the other, cut
+    /// wherever it ends.
+    ///
+    /// # Errors
+    /// When the task allows no problem, or some that are longer than a sample.
+    pub fn problems(task: Task, tokenizer: &Tokenizer, elsewhere: f32, cut: &Cut) -> Result<Self> {
+        cut.check()?;
+        task.check()?;
+        let made = Made { task, tokenizer: tokenizer.clone(), elsewhere, seed: cut.seed };
+        if cut.order != Order::Continue {
+            made.fits(cut.ctx_len + 1)?;
+        }
+        Self::new(Source::Problems(made), cut)
+    }
+
+    fn new(source: Source, cut: &Cut) -> Result<Self> {
+        let (kind, identity) = source.identity()?;
+        let identity = position::hash(format!("{identity} {cut:?}").bytes());
+        let fingerprint = format!("{kind} {identity:016x}");
+        let (source, now) = (Arc::new(source), Position::default());
+        let reader = Reader::new(source.clone(), cut.clone(), now.clone());
+        let mut set =
+            Self { ahead: Ahead::new(reader), source, cut: cut.clone(), fingerprint, now };
+        // What cannot give a single batch should say so here; where that takes no long reading.
+        if matches!(*set.source, Source::Indexed(_) | Source::Problems(_)) {
+            set.clone().next_batch(1)?;
+        }
+        set.now = Position::default();
+        Ok(set)
+    }
+
+    /// The same data at another position.
+    fn at(&self, position: Position) -> Self {
+        let reader = Reader::new(self.source.clone(), self.cut.clone(), position.clone());
+        Self {
+            source: self.source.clone(),
+            cut: self.cut.clone(),
+            fingerprint: self.fingerprint.clone(),
+            now: position,
+            ahead: Ahead::new(reader),
+        }
+    }
+
+    /// The next `rows` samples.
+    ///
+    /// # Errors
+    /// When `rows` is 0, and when something cannot be read or used; the position is then what it
+    /// was.
+    pub fn next_batch(&mut self, rows: usize) -> Result<Batch> {
+        ensure!(rows > 0, "a batch has at least one row.");
+        let prepares = !matches!(*self.source, Source::Memory(..));
+        let (batch, continues, after) = self.ahead.take(rows, &self.now, prepares)?;
+        self.now = after;
+        Ok(batch.handed_out(continues, &self.fingerprint, &self.now))
+    }
+
+    /// Where it stands: after the last batch that was handed out, whatever is prepared already.
+    pub fn position(&self) -> &Position {
+        &self.now
+    }
+
+    /// Goes to a position that this or an equal data set had; the same batches follow.
+    ///
+    /// # Errors
+    /// When the position is not one of this data.
+    pub fn go_to(&mut self, position: &Position) -> Result<()> {
         ensure!(
-            !starts.is_empty(),
-            "{} tokens are too few for one sample of {}; give more text or a smaller ctx_len.",
-            tokens.len(),
-            ctx_len + 1
+            position.part <= self.source.parts() && position.lanes.len() <= 1 << 20,
+            "{} has no such position; is it one of other data?",
+            self.source.name()
         );
-        Ok(Self { tokens, weights, starts, ctx_len, random: ChaCha8Rng::seed_from_u64(seed) })
+        *self = self.at(position.clone());
+        Ok(())
     }
 
-    /// How many tokens there are.
-    pub fn len(&self) -> usize {
-        self.tokens.len()
+    /// What tells this data, cut this way, from other data; the same when it is opened again, also
+    /// from another folder.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
-    /// Whether there are none; a dataset always has some.
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
+    /// The same data from the beginning.
+    pub fn fresh(&self) -> Self {
+        self.at(Position { skipped: self.skipped_at_once(), ..Position::default() })
     }
 
-    /// Two datasets: the first `share` of the places to start from, and the rest.
+    /// What was skipped when a text was read as a whole.
+    fn skipped_at_once(&self) -> u64 {
+        if matches!(*self.source, Source::Memory(..)) { self.now.skipped } else { 0 }
+    }
+
+    /// The same data from the beginning, all of it once in every pass, in an order that the seed
+    /// decides. Problems are other ones with another seed.
+    ///
+    /// # Errors
+    /// When there is not one sample.
+    pub fn shuffle(&self, seed: u64) -> Result<Self> {
+        let cut = Cut { seed, order: Order::Shuffled, ..self.cut.clone() };
+        let source = match &*self.source {
+            Source::Problems(made) => Source::Problems(Made { seed, ..made.clone() }),
+            Source::Lines(lines, _) => Source::lines(lines.part(lines.range.clone()), &cut)?,
+            source => source.clone(),
+        };
+        let set = Self::new(source, &cut)?;
+        Ok(set.at(Position { skipped: self.skipped_at_once(), ..Position::default() }))
+    }
+
+    /// Two data sets: the first `share` of the text, of the documents or of the bytes of a file,
+    /// and the rest. Problems are never the same in both; those of the second part have held-out
+    /// names, if any.
     ///
     /// # Errors
     /// When one of the two would be empty.
     pub fn split(&self, share: f64) -> Result<(Self, Self)> {
-        let at = (self.starts.len() as f64 * share).round() as usize;
-        ensure!(
-            (1..self.starts.len()).contains(&at),
-            "a split at {share} leaves nothing on one side of {} samples.",
-            self.starts.len()
-        );
-        let cut = self.starts[at];
-        // A sample of the first part may not look into the second.
-        let first = self.starts[..at].iter().copied().filter(|s| s + self.ctx_len < cut).collect();
-        let second = self.starts[at..].iter().map(|start| start - cut).collect();
-        Ok((self.part(0..cut, first)?, self.part(cut..self.tokens.len(), second)?))
+        let (first, second) = self.source.split(share, &self.cut)?;
+        Ok((Self::new(first, &self.cut)?, Self::new(second, &self.cut)?))
     }
 
-    fn part(&self, range: Range<usize>, starts: Vec<usize>) -> Result<Self> {
-        let weights = self.weights.get(range.clone()).unwrap_or_default().to_vec();
-        let seed = u64::from(self.random.get_seed()[0]);
-        Self::new(self.tokens[range].to_vec(), weights, starts, self.ctx_len, seed)
+    /// How many tokens there are, for a file that is read in blocks about as many; none for
+    /// problems, which never end.
+    pub fn len(&self) -> Option<u64> {
+        self.source.len()
     }
 
-    /// `rows` samples from places drawn at random.
-    ///
-    /// # Errors
-    /// When `rows` is 0.
-    pub fn next_batch(&mut self, rows: usize) -> Result<Batch> {
-        let (mut tokens, mut weights) = (Vec::new(), Vec::new());
-        for _ in 0..rows {
-            let place = self.random.next_u64() % self.starts.len() as u64;
-            let start = self.starts[place as usize];
-            let sample = start..start + self.ctx_len + 1;
-            tokens.extend_from_slice(&self.tokens[sample.clone()]);
-            weights.extend_from_slice(self.weights.get(sample).unwrap_or_default());
-        }
-        Batch::weighted(tokens, weights, self.ctx_len + 1)
+    /// Whether there are none; a data set always has some.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// How many times everything has been handed out; 0 where samples are drawn at random.
+    pub fn epoch(&self) -> u64 {
+        self.now.epoch
+    }
+
+    /// Lines, or stretches of a text, that could not be used so far, each counted once.
+    pub fn skipped(&self) -> u64 {
+        self.now.skipped
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn samples_start_where_documents_do() {
-        let documents = ["abc", "defg", "hi"].map(str::to_string);
-        let mut data = Dataset::documents(&documents, &Tokenizer::bytes(), None, 4, 7).unwrap();
-        for row in data.next_batch(50).unwrap().tokens().chunks(5) {
-            let row: Vec<u8> = row.iter().map(|&id| id as u8).collect();
-            assert!(row == *b"abc\0d" || row == *b"defg\0", "{row:?}");
-        }
-    }
-
-    #[test]
-    fn only_what_is_said_in_answer_counts() {
-        let emphasis = Emphasis { start: "A:".into(), end: ".".into(), elsewhere: 0.5 };
-        let text = ["Q A: x. B A: y".to_string()];
-        let bytes = Tokenizer::bytes();
-        let mut data = Dataset::documents(&text, &bytes, Some(&emphasis), 14, 0).unwrap();
-        let counted: Vec<_> =
-            data.next_batch(1).unwrap().weights().iter().map(|&w| w == 1.0).collect();
-        let expected = "....***.....**.".bytes().map(|b| b == b'*');
-        assert_eq!(counted, expected.collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn the_parts_of_a_split_share_nothing() {
-        let data = Dataset::text((0..100).collect(), 9, 1).unwrap();
-        let (mut train, mut valid) = data.split(0.8).unwrap();
-        let largest = *train.next_batch(200).unwrap().tokens().iter().max().unwrap();
-        let smallest = *valid.next_batch(200).unwrap().tokens().iter().min().unwrap();
-        assert!(largest < smallest, "{largest} {smallest}");
-    }
-
-    #[test]
-    fn too_little_text_is_refused() {
-        let error = Dataset::text(vec![1, 2], 2, 0).unwrap_err().to_string();
-        assert!(error.contains("2 tokens are too few"), "{error}");
-        assert!(Dataset::text(vec![1, 2, 3], 2, 0).unwrap().split(0.99).is_err());
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_batches() {
-        let of = |seed| {
-            let mut data = Dataset::text((0..1000).collect(), 4, seed).unwrap();
-            data.next_batch(8).unwrap().tokens().to_vec()
-        };
-        assert_eq!(of(3), of(3));
-        assert_ne!(of(3), of(4));
+impl Cut {
+    /// # Errors
+    /// When there is no such sample.
+    fn check(&self) -> Result<()> {
+        ensure!(self.ctx_len > 0, "ctx_len must be at least 1.");
+        Ok(())
     }
 }

@@ -1,24 +1,26 @@
-//! Data to learn from (`data::..`), and files of named tensors.
+//! Data to learn from (`data::..`) and what is done with it.
 
-use crate::host::{Fallible, Host, Number, Value, engine_failure, fail, number, words};
-use crate::options::OptionMap;
-use crate::tensor::{Tensor, tensor_of};
-use crate::tokens::Tokens;
+mod made;
+mod options;
+mod sources;
+mod tensors;
+
+use crate::Output;
+use crate::host::{Fallible, Host, Number, engine_failure, fail, number};
 use rhai::plugin::*;
-use rhai::{INT, Map, Module};
-use rwkv_engine::checkpoint::{self, Checkpoint, Dtype};
+use rhai::{Array, INT, Map, Module};
 use rwkv_engine::data as engine;
-use rwkv_engine::tensor::Array;
-use rwkv_engine::tokenizer::Tokenizer;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 
-/// Tokens to draw batches from; all copies draw from the same row of random places.
-#[derive(Clone, Debug)]
+/// Where batches come from; all copies stand at the same place.
+#[derive(Clone)]
 pub struct Dataset {
-    start: Rc<engine::Dataset>,
-    now: Rc<RefCell<engine::Dataset>>,
+    set: Rc<RefCell<engine::Dataset>>,
+    /// Whether somebody was told that lines are left out.
+    told: Rc<Cell<bool>>,
+    /// Whom to tell; a session ends with its variables, so they do not keep it.
+    host: Weak<Host>,
 }
 
 /// Rows of tokens to learn from.
@@ -26,173 +28,155 @@ pub struct Dataset {
 pub struct Batch(pub engine::Batch);
 
 impl Dataset {
-    fn new(data: engine::Dataset) -> Self {
-        Self { start: Rc::new(data.clone()), now: Rc::new(RefCell::new(data)) }
+    fn new(context: &NativeCallContext, set: anyhow::Result<engine::Dataset>) -> Fallible<Self> {
+        let host = Rc::downgrade(&Host::of(context));
+        Ok(Self::beside(host, set.map_err(engine_failure)?))
+    }
+
+    fn beside(host: Weak<Host>, set: engine::Dataset) -> Self {
+        let set = Self { set: Rc::new(RefCell::new(set)), told: Rc::default(), host };
+        set.tell();
+        set
+    }
+
+    /// Another set of the same data.
+    fn with(&self, set: anyhow::Result<engine::Dataset>) -> Fallible<Self> {
+        Ok(Self::beside(self.host.clone(), set.map_err(engine_failure)?))
     }
 
     /// The next rows, for whoever learns from them.
     ///
     /// # Errors
-    /// When none are asked for.
+    /// When none are asked for, and when something cannot be read or used.
     pub fn draw(&self, rows: usize) -> Fallible<Batch> {
-        self.now.borrow_mut().next_batch(rows).map(Batch).map_err(engine_failure)
+        let batch = self.set.borrow_mut().next_batch(rows).map(Batch).map_err(engine_failure);
+        self.tell();
+        batch
+    }
+
+    /// Says once that something was left out.
+    fn tell(&self) {
+        let skipped = self.set.borrow().skipped();
+        if let Some(host) = self.host.upgrade().filter(|_| skipped > 0 && !self.told.replace(true))
+        {
+            let note = "some of the data cannot be used and is left out; `.skipped` counts it";
+            host.say(Output::Note(note));
+        }
     }
 
     /// The data set as it was before the first batch.
     pub fn fresh(&self) -> engine::Dataset {
-        (*self.start).clone()
+        self.set.borrow().fresh()
     }
-}
 
-/// Length of a sample and seed of the places.
-fn settings(host: &Host, what: &'static str, options: Map) -> Fallible<(usize, u64)> {
-    let mut options = OptionMap::new(what, options);
-    let ctx_len = options.integer("ctx_len", 128, 1..=1 << 20)? as usize;
-    let seed = options.optional_integer("seed", ..)?.map_or_else(|| host.next_seed(), |s| s as u64);
-    options.finish()?;
-    Ok((ctx_len, seed))
-}
-
-/// What is to be learnt, taken out of the options.
-fn emphasis(options: &mut Map) -> Fallible<Option<engine::Emphasis>> {
-    let keys = ["learn", "elsewhere"].into_iter();
-    let own = keys.filter_map(|key| options.remove_entry(key)).collect();
-    let mut own = OptionMap::new("data::documents", own);
-    let markers = own.texts("learn")?;
-    let elsewhere = own.number("elsewhere", 0.1, 0.0..=1.0)? as f32;
-    match markers.as_slice() {
-        [] => Ok(None),
-        [start, end] if !start.is_empty() && !end.is_empty() => {
-            Ok(Some(engine::Emphasis { start: start.clone(), end: end.clone(), elsewhere }))
-        }
-        _ => Err(fail(
-            "data::documents: `learn` must be two texts, such as [\"Assistant:\", \"\\n\\n\"]",
-        )),
+    /// Goes to where this or an equal data set stood.
+    ///
+    /// # Errors
+    /// When it is not a position of this data.
+    pub fn go_to(&self, position: &engine::Position) -> Fallible<()> {
+        self.set.borrow_mut().go_to(position).map_err(engine_failure)
     }
 }
 
 /// The functions under `data::`.
 pub fn sources() -> Module {
-    exported_module!(sources)
+    let mut module = sources::module();
+    module.combine(made::module());
+    module
 }
 
 /// The methods of data sets, and tensor files.
 pub fn module() -> Module {
-    exported_module!(functions)
+    let mut module = exported_module!(functions);
+    module.combine(tensors::module());
+    module
 }
 
-#[export_module]
-mod sources {
-    /// One long text from a file; a sample starts anywhere in it.
-    ///
-    /// - `ctx_len` positions of a sample, 128
-    /// - `seed` of the places
-    ///
-    /// ```
-    /// write_file(temp_path("text.txt"), "the quick brown fox ".repeat(10));
-    /// let model = load_model("toy:rwkv4");
-    /// let data = data::text(temp_path("text.txt"), model.tokenizer, #{ ctx_len: 16 });
-    /// ```
-    #[rhai_fn(return_raw, volatile)]
-    pub fn text(
-        context: NativeCallContext,
-        path: &str,
-        tokenizer: Tokenizer,
-        options: Map,
-    ) -> Fallible<Dataset> {
-        let host = Host::of(&context);
-        let text = std::fs::read_to_string(host.readable(path))
-            .map_err(|error| fail(format!("cannot read {path}: {error}")))?;
-        let ids = tokenizer.encode(&text).map_err(engine_failure)?;
-        let (ctx_len, seed) = settings(&host, "data::text", options)?;
-        Ok(Dataset::new(engine::Dataset::text(ids, ctx_len, seed).map_err(engine_failure)?))
-    }
-
-    /// One long text that is tokens already; a sample starts anywhere in it.
-    ///
-    /// - `ctx_len` positions of a sample, 128
-    /// - `seed` of the places
-    ///
-    /// ```
-    /// let model = load_model("toy:rwkv4");
-    /// let data = data::tokens(model.encode("abc".repeat(20)), #{ ctx_len: 8 });
-    /// ```
-    #[rhai_fn(return_raw, volatile)]
-    pub fn tokens(context: NativeCallContext, tokens: Tokens, options: Map) -> Fallible<Dataset> {
-        let (ctx_len, seed) = settings(&Host::of(&context), "data::tokens", options)?;
-        let data = engine::Dataset::text(tokens.ids.to_vec(), ctx_len, seed);
-        Ok(Dataset::new(data.map_err(engine_failure)?))
-    }
-
-    /// A batch of given rows: arrays of ids, or a tensor `[B, T + 1]`; each token is the target of
-    /// the one before.
-    ///
-    /// ```
-    /// assert(data::batch([[1, 2, 3], [4, 5, 6]]).rows == 2);
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn batch(rows: Value) -> Fallible<Batch> {
-        let array = tensor_of(&rows)?.array;
-        let [_, width] = array.shape() else {
-            let shape = array.shape();
-            return Err(fail(format!("a batch has rows of ids, but the shape is {shape:?}")));
-        };
-        let bytes = Tokenizer::bytes();
-        let line = Tensor::from(Array::vector(array.values()));
-        let ids = crate::tokens::ids_of(&Dynamic::from(line), &bytes)?;
-        engine::Batch::new(ids, *width).map(Batch).map_err(engine_failure)
-    }
-
-    /// Many texts, joined by the end-of-text token 0; a sample starts at the beginning of one.
-    ///
-    /// - `ctx_len` positions of a sample, 128
-    /// - `seed` of the places
-    /// - `learn` two texts: what goes before the parts to be learnt, and what ends them
-    /// - `elsewhere` how much everything else still counts, 0.1
-    ///
-    /// ```
-    /// let model = load_model("toy:rwkv4");
-    /// let texts = ["User: 1+1?\n\nAssistant: 2\n\n", "User: 1+2?\n\nAssistant: 3\n\n"];
-    /// let options = #{ ctx_len: 16, learn: ["Assistant:", "\n\n"], elsewhere: 0.1 };
-    /// let data = data::documents(texts, model.tokenizer, options);
-    /// ```
-    #[rhai_fn(return_raw, volatile)]
-    pub fn documents(
-        context: NativeCallContext,
-        texts: rhai::Array,
-        tokenizer: Tokenizer,
-        options: Map,
-    ) -> Fallible<Dataset> {
-        let texts = Dynamic::from(texts).into_typed_array::<String>();
-        let texts =
-            texts.map_err(|kind| fail(format!("data::documents needs strings, not {kind}")))?;
-        let mut options = options;
-        let emphasis = emphasis(&mut options)?;
-        let (ctx_len, seed) = settings(&Host::of(&context), "data::documents", options)?;
-        let data = engine::Dataset::documents(&texts, &tokenizer, emphasis.as_ref(), ctx_len, seed);
-        Ok(Dataset::new(data.map_err(engine_failure)?))
-    }
+/// Rows as arrays.
+fn rows<T: Copy>(values: &[T], batch: &engine::Batch, item: impl Fn(T) -> Dynamic) -> Array {
+    let row = |row: &[T]| row.iter().map(|&value| item(value)).collect::<Array>().into();
+    values.chunks(batch.targets() + 1).map(row).collect()
 }
 
 #[export_module]
 mod functions {
-    /// Tokens to draw batches from.
+    /// Where batches come from.
     pub type Dataset = super::Dataset;
     /// Rows of tokens to learn from.
     pub type Batch = super::Batch;
 
-    /// How many tokens there are.
+    /// How many tokens there are: about as many for a file that is read in blocks, and `()` for
+    /// problems, which never end.
     ///
     /// ```
     /// let model = load_model("toy:rwkv4");
     /// assert(data::tokens(model.encode("abcabc"), #{ ctx_len: 2 }).len == 6);
     /// ```
     #[rhai_fn(get = "len", pure)]
-    pub fn data_len(this: &mut Dataset) -> INT {
-        this.start.len() as INT
+    pub fn data_len(this: &mut Dataset) -> Dynamic {
+        this.set.borrow().len().map_or(Dynamic::UNIT, |len| (len as INT).into())
     }
 
-    /// Rows of samples from places drawn at random.
+    /// How many times all of the data has been handed out; 0 where samples are drawn at random.
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv4");
+    /// let data = data::tokens(model.encode("abcdefghi"), #{ ctx_len: 2, shuffle: true });
+    /// data.next_batch(5);
+    /// assert(data.epoch == 1);
+    /// ```
+    #[rhai_fn(get = "epoch", pure)]
+    pub fn epoch(this: &mut Dataset) -> INT {
+        this.set.borrow().epoch() as INT
+    }
+
+    /// How many lines of a file, or stretches of a text, could not be used and were left out so
+    /// far; see `bad` of `data::jsonl`.
+    ///
+    /// ```
+    /// write_file(temp_path("d.jsonl"), "{\"text\": \"some text\"}\nno JSON\n");
+    /// let data = data::jsonl(temp_path("d.jsonl"), load_model("toy:rwkv4").tokenizer,
+    ///     #{ ctx_len: 4, bad: "skip" });
+    /// data.next_batch(2);
+    /// assert(data.skipped == 1);
+    /// ```
+    #[rhai_fn(get = "skipped", pure)]
+    pub fn skipped(this: &mut Dataset) -> INT {
+        this.set.borrow().skipped() as INT
+    }
+
+    /// Where the data set stands, as a text to keep: after the last batch that was handed out.
+    ///
+    /// ```
+    /// let data = data::reverse(#{ digits: [1, 9], ctx_len: 32, seed: 1 });
+    /// let here = data.position;
+    /// let batch = data.next_batch(2).tokens;
+    /// data.go_to(here);
+    /// assert(data.next_batch(2).tokens == batch);
+    /// ```
+    #[rhai_fn(get = "position", return_raw, pure)]
+    pub fn position(this: &mut Dataset) -> Fallible<String> {
+        let position = this.set.borrow().position().clone();
+        serde_json::to_string(&position).map_err(|error| fail(error.to_string()))
+    }
+
+    /// Goes to a `position` that this data set had, or another one of the same data with the same
+    /// options; the same batches follow.
+    ///
+    /// ```
+    /// let data = data::parity(#{ ctx_len: 64 });
+    /// data.go_to(data.position);
+    /// ```
+    #[rhai_fn(name = "go_to", return_raw, pure, volatile)]
+    pub fn go_to_position(this: &mut Dataset, position: &str) -> Fallible<()> {
+        let position = serde_json::from_str(position).map_err(|error| {
+            fail(format!("this is no position of a data set ({error}); keep `.position`"))
+        })?;
+        this.go_to(&position)
+    }
+
+    /// The next rows of samples. What has to be read or made is prepared meanwhile, so that nobody
+    /// waits for it.
     ///
     /// ```
     /// let model = load_model("toy:rwkv4");
@@ -206,7 +190,9 @@ mod functions {
         this.draw(rows)
     }
 
-    /// Two data sets as `#{train, valid}`: the first `share` of the text, and the rest.
+    /// Two data sets as `#{train, valid}`: the first `share` of the text, of the documents or of
+    /// the bytes of a file, and the rest. Of problems there are other ones in each, in `valid`
+    /// with held-out names.
     ///
     /// ```
     /// let model = load_model("toy:rwkv4");
@@ -216,9 +202,25 @@ mod functions {
     #[rhai_fn(name = "split", return_raw, pure)]
     pub fn split_data(this: &mut Dataset, share: Number) -> Fallible<Map> {
         let share = number(&share, "the share of `split`")?;
-        let (train, valid) = this.start.split(share).map_err(engine_failure)?;
-        let part = |data| Dynamic::from(Dataset::new(data));
-        Ok([("train".into(), part(train)), ("valid".into(), part(valid))].into())
+        let (train, valid) = this.set.borrow().split(share).map_err(engine_failure)?;
+        let part = |data| this.with(Ok(data)).map(Dynamic::from);
+        Ok([("train".into(), part(train)?), ("valid".into(), part(valid)?)].into())
+    }
+
+    /// The same data from the beginning, all of it once in every pass, in an order that the seed
+    /// decides; problems are other ones with another seed.
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv4");
+    /// let data = data::tokens(model.encode("abcdefghi"), #{ ctx_len: 2 }).shuffle(7);
+    /// let rows = data.next_batch(4).tokens.map(|row| row[0]);
+    /// rows.sort();
+    /// assert(rows == [97, 99, 101, 103]);
+    /// ```
+    #[rhai_fn(name = "shuffle", return_raw, pure)]
+    pub fn shuffle_data(this: &mut Dataset, seed: INT) -> Fallible<Dataset> {
+        let shuffled = this.set.borrow().shuffle(seed as u64);
+        this.with(shuffled)
     }
 
     /// How many rows a batch has.
@@ -232,52 +234,50 @@ mod functions {
         this.0.rows() as INT
     }
 
+    /// The ids of a batch, an array for each row; each id is the target of the one before.
+    ///
+    /// ```
+    /// assert(data::batch([[1, 2, 3], [4, 5, 6]]).tokens[1] == [4, 5, 6]);
+    /// ```
+    #[rhai_fn(get = "tokens", pure)]
+    pub fn batch_tokens(this: &mut Batch) -> Array {
+        rows(this.0.tokens(), &this.0, |id| INT::from(id).into())
+    }
+
+    /// How much each token of a batch counts as a target, an array for each row; empty where all
+    /// count the same.
+    ///
+    /// ```
+    /// let data = data::reverse(#{ digits: 3, ctx_len: 8 });
+    /// assert(data.next_batch(1).weights[0].map(|w| w.to_int()) == [0, 0, 0, 0, 1, 1, 1, 1, 0]);
+    /// ```
+    #[rhai_fn(get = "weights", pure)]
+    pub fn batch_weights(this: &mut Batch) -> Array {
+        rows(this.0.weights(), &this.0, |weight| f64::from(weight).into())
+    }
+
+    /// Whether each row of a batch goes on where the same row of the batch before ended.
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv4");
+    /// let data = data::tokens(model.encode("abcdefghi"), #{ ctx_len: 2, order: "continue" });
+    /// assert(!data.next_batch(1).continues && data.next_batch(1).continues);
+    /// ```
+    #[rhai_fn(get = "continues", pure)]
+    pub fn batch_continues(this: &mut Batch) -> bool {
+        this.0.continues()
+    }
+
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn data_text(this: &mut Dataset) -> String {
-        format!("Dataset of {} tokens", this.start.len())
+        match this.set.borrow().len() {
+            Some(len) => format!("Dataset of {len} tokens"),
+            None => "Dataset without end".to_string(),
+        }
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn batch_text(this: &mut Batch) -> String {
         format!("Batch of {} rows x {} targets", this.0.rows(), this.0.targets())
-    }
-
-    /// All tensors of a `.safetensors` or `.pth` file, a map by names.
-    ///
-    /// ```
-    /// save_tensors(temp_path("t.safetensors"), #{ a: ones([2]) });
-    /// assert(load_tensors(temp_path("t.safetensors")).a.sum() == 2);
-    /// ```
-    #[rhai_fn(return_raw, volatile)]
-    pub fn load_tensors(context: NativeCallContext, path: &str) -> Fallible<Map> {
-        let file = Checkpoint::open(&Host::of(&context).readable(path)).map_err(engine_failure)?;
-        let read = |name: &str| {
-            let shape = file.shape(name).unwrap_or_default().to_vec();
-            let array = Array::new(&shape, file.values(name)?)?;
-            anyhow::Ok((name.into(), Dynamic::from(Tensor::from(array))))
-        };
-        file.names().map(read).collect::<anyhow::Result<Map>>().map_err(engine_failure)
-    }
-
-    /// Writes a map of tensors, or of numbers and arrays, as safetensors in single precision.
-    ///
-    /// ```
-    /// save_tensors(temp_path("t.safetensors"), #{ a: [1, 2], b: zeros([2, 2]) });
-    /// ```
-    #[rhai_fn(return_raw, volatile)]
-    pub fn save_tensors(context: NativeCallContext, path: &str, tensors: Value) -> Fallible<()> {
-        let Some(map) = tensors.read_lock::<Map>() else {
-            return Err(fail(format!(
-                "save_tensors needs a map by names, not {}",
-                words(&tensors)
-            )));
-        };
-        let row = |(name, value): (&rhai::Identifier, &Dynamic)| {
-            let array = tensor_of(value)?.array;
-            Ok((name.to_string(), array.shape().to_vec(), array.values()))
-        };
-        let rows = map.iter().map(row).collect::<Fallible<Vec<_>>>()?;
-        let file = Host::of(&context).writable(path)?;
-        checkpoint::save(&file, &rows, Dtype::F32, &BTreeMap::new()).map_err(engine_failure)
     }
 }

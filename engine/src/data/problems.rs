@@ -184,6 +184,24 @@ impl Task {
         }
     }
 
+    /// The same task with the longest of its problems only.
+    pub fn longest(&self) -> Self {
+        let most = |range: &RangeInclusive<usize>| *range.end()..=*range.end();
+        let mut task = self.clone();
+        match &mut task {
+            Self::Reverse { digits: span }
+            | Self::Recall { pairs: span, .. }
+            | Self::Parity { bits: span }
+            | Self::Permutations { steps: span, .. }
+            | Self::Passkey { length: span, .. }
+            | Self::Needle { length: span, .. } => *span = most(span),
+            Self::Stories { people, things, events, .. } => {
+                [people, things, events].into_iter().for_each(|span| *span = most(span));
+            }
+        }
+        task
+    }
+
     /// The same task for measuring, where it keeps something for that: stories of people whose
     /// names no other story has.
     pub fn held_out(&self) -> Self {

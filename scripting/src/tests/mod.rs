@@ -1,6 +1,7 @@
 //! Whole-session tests; what they share.
 
 mod chats;
+mod data;
 mod failures;
 mod language;
 mod manual;
