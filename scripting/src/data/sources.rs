@@ -3,6 +3,7 @@
 use super::options::Chosen;
 use super::{Batch, Dataset};
 use crate::host::{Fallible, Host, Value, engine_failure, fail, words};
+use crate::samples::sample;
 use crate::tensor::{Tensor, tensor_of};
 use crate::tokens::{Tokens, ids_of};
 use rhai::plugin::*;
@@ -19,7 +20,8 @@ pub fn module() -> Module {
 
 #[export_module]
 mod functions {
-    /// One long text from a file; a sample starts anywhere in it. A file above 64 MB is read in
+    /// One long text from a file, or `sample:NAME`, a text of `sample_text`; a sample starts anywhere
+    /// in it. A file above 64 MB is read in
     /// blocks of 512 KB while it is used: eight of them at a time, from all over the file, their
     /// samples shuffled together.
     ///
@@ -36,6 +38,7 @@ mod functions {
     /// write_file(temp_path("text.txt"), "the quick brown fox ".repeat(10));
     /// let model = load_model("toy:rwkv4");
     /// let data = data::text(temp_path("text.txt"), model.tokenizer, #{ ctx_len: 16 });
+    /// let other = data::text("sample:pangrams", model.tokenizer, #{ ctx_len: 16 });
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn text(
@@ -49,8 +52,15 @@ mod functions {
         let cut = chosen.shuffled_cut(&host)?;
         let (stream, bad) = (chosen.flag("stream")?, chosen.bad()?);
         chosen.finish()?;
-        let path = host.readable(path);
-        let set = engine::Dataset::text_file(&path, &tokenizer, bad, stream, &cut);
+        let set = match path.strip_prefix("sample:") {
+            Some(name) => tokenizer
+                .encode(sample(name)?)
+                .and_then(|tokens| engine::Dataset::text(tokens, &cut)),
+            None => {
+                let path = host.readable(path);
+                engine::Dataset::text_file(&path, &tokenizer, bad, stream, &cut)
+            }
+        };
         Dataset::new(&context, set)
     }
 
