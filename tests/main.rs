@@ -11,3 +11,4 @@ mod repl;
 mod scripts;
 mod terminal;
 mod tidy;
+mod training;

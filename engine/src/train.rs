@@ -21,7 +21,7 @@ pub use optimizer::Gradients;
 pub use schedule::{Schedule, Shape};
 pub use settings::{Carry, Precision, Rule, Settings, Start, Tune};
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ use anyhow::{Result, ensure};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 
-use crate::data::Batch;
+use crate::data::{Batch, Position};
 use crate::rwkv::Rwkv;
 use crate::state::State;
 use memory::Memory;
@@ -50,6 +50,8 @@ pub struct Trainer {
     memory: Memory,
     step: usize,
     tokens: u64,
+    /// Where each data set stood after its last batch, by its fingerprint.
+    positions: BTreeMap<String, Position>,
 }
 
 /// What one step did.
@@ -104,6 +106,7 @@ impl Trainer {
             memory: Memory::default(),
             step: 0,
             tokens: 0,
+            positions: BTreeMap::new(),
         })
     }
 
@@ -115,6 +118,11 @@ impl Trainer {
     /// Positions learnt from so far.
     pub fn tokens(&self) -> u64 {
         self.tokens
+    }
+
+    /// Where the data set with this fingerprint stood after the last batch that was learnt from it.
+    pub fn position(&self, fingerprint: &str) -> Option<&Position> {
+        self.positions.get(fingerprint)
     }
 
     /// What was chosen.
@@ -160,6 +168,7 @@ impl Trainer {
         self.memory.end(lesson.left, &self.settings);
         let count = batch.rows() * batch.targets();
         self.tokens += count as u64;
+        self.positions.extend(batch.origin().cloned());
         let tokens_per_second = count as f64 / start.elapsed().as_secs_f64();
         Ok(Step { step: self.step, loss: lesson.loss, lr, grad_norm: norm, tokens_per_second })
     }

@@ -10,6 +10,7 @@ use crate::host::{Fallible, Host, Number, engine_failure, fail, number};
 use rhai::plugin::*;
 use rhai::{Array, INT, Map, Module};
 use rwkv_engine::data as engine;
+use rwkv_engine::train::Trainer;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
@@ -62,6 +63,19 @@ impl Dataset {
             let note = "some of the data cannot be used and is left out; `.skipped` counts it";
             host.say(Output::Note(note));
         }
+    }
+
+    /// Goes to where a trainer stood with this set; stays where it is if the trainer never met it.
+    ///
+    /// # Errors
+    /// When the data are others by now.
+    pub fn follow(&self, trainer: &Trainer) -> Fallible<bool> {
+        let mut set = self.set.borrow_mut();
+        let Some(position) = trainer.position(set.fingerprint()).cloned() else {
+            return Ok(false);
+        };
+        set.go_to(&position).map_err(engine_failure)?;
+        Ok(true)
     }
 
     /// The data set as it was before the first batch.

@@ -36,6 +36,17 @@ mod functions {
         std::fs::write(file, content).map_err(|error| fail(format!("cannot write {path}: {error}")))
     }
 
+    /// Whether there is a file or a folder at this path, looked up as `read_file` does.
+    ///
+    /// ```
+    /// write_file(temp_path("note.txt"), "hello");
+    /// assert(file_exists(temp_path("note.txt")) && !file_exists(temp_path("no such file")));
+    /// ```
+    #[rhai_fn(volatile)]
+    pub fn file_exists(context: NativeCallContext, path: &str) -> bool {
+        Host::of(&context).readable(path).exists()
+    }
+
     /// Names of the files and folders in a folder, sorted; folders end in `/`.
     ///
     /// ```

@@ -17,6 +17,7 @@ use super::memory::Memory;
 use super::optimizer::Optimizer;
 use super::{Settings, Trainer, Tune, graph};
 use crate::checkpoint::{self, Checkpoint, Dtype, Entry};
+use crate::data::Position;
 use crate::device::Place;
 use crate::model::{Loading, Model};
 use crate::state::{Export, LayerState, State};
@@ -41,6 +42,7 @@ struct Facts {
     fingerprint: String,
     ctx_len: Option<usize>,
     source: Option<(String, Loading)>,
+    positions: BTreeMap<String, Position>,
     extra: BTreeMap<String, String>,
 }
 
@@ -84,6 +86,7 @@ impl Trainer {
             fingerprint: model.fingerprint(),
             ctx_len: model.ctx_len,
             source: model.source.clone(),
+            positions: self.positions.clone(),
             extra,
         };
         let header = BTreeMap::from([(FACTS.to_string(), serde_json::to_string(&facts)?)]);
@@ -248,6 +251,7 @@ impl Kept {
         trainer.memory = Memory { carried: self.state("carried", device)?, sizes, draws };
         trainer.step = self.facts.step;
         trainer.tokens = self.facts.tokens;
+        trainer.positions.clone_from(&self.facts.positions);
         Ok(trainer)
     }
 

@@ -1,5 +1,6 @@
 //! Trainings on disk: kept in a folder, and gone on with.
 
+use crate::data::Dataset;
 use crate::host::{Fallible, Host, engine_failure, fail, words};
 use crate::model::{Model, place};
 use crate::options::OptionMap;
@@ -103,6 +104,23 @@ mod functions {
         folder: &str,
     ) -> Fallible<()> {
         this.save(&Host::of(&context), folder)
+    }
+
+    /// Lets a data set go on where it stood when this training was kept, to the same next batch; tells
+    /// whether the training knows it. The set must be made as it was then: same data, same options,
+    /// same seed.
+    ///
+    /// ```
+    /// let model = init_model("rwkv4", #{ n_layer: 1, n_embd: 16 });
+    /// let data = data::tokens(model.encode("abcabcabcabcabc"), #{ ctx_len: 4, seed: 1 });
+    /// let trainer = new_trainer(model, #{});
+    /// assert(!trainer.resume(data));
+    /// trainer.train_step(data);
+    /// assert(trainer.resume(data::tokens(model.encode("abcabcabcabcabc"), #{ ctx_len: 4, seed: 1 })));
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn resume(this: &mut Trainer, data: Dataset) -> Fallible<bool> {
+        data.follow(&this.engine.borrow())
     }
 
     /// Adds the thin matrices of `tune: "lora"` to the weights for good; then the model is as if it
