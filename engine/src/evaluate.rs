@@ -29,7 +29,7 @@ pub use items::{Item, Skips, read_items};
 pub use layouts::{LAYOUTS, Question, questions};
 pub use means::Mean;
 pub use perplexity::{Perplexity, Stretches, perplexity};
-pub use positions::{Bucket, Positions, loss_by_position};
+pub use positions::{Bucket, Line, Positions, loss_by_position};
 pub use prompts::{Prompt, read_prompts};
 pub use retrieval::{Retrieval, recall_at_k, similarity, top_k_accuracy};
 pub use rows::{Reader, Row, Scored, Seen};

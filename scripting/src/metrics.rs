@@ -78,6 +78,6 @@ fn count(number: u64) -> Dynamic {
 }
 
 /// A share with its number of items and its standard error, as fields of a report.
-fn share<'a>(mean: Mean, names: [&'a str; 2]) -> [(&'a str, Dynamic); 2] {
+fn share(mean: Mean, names: [&str; 2]) -> [(&str, Dynamic); 2] {
     [(names[0], mean.value().into()), (names[1], mean.standard_error().into())]
 }

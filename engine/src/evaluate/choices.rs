@@ -91,7 +91,6 @@ pub fn choose(
         }
         let tokens: usize = cut.choices.iter().map(|ids| prompt.tokens.len() + ids.len()).sum();
         found.asked += tokens as u64;
-        found.read += cut.choices.iter().map(|ids| ids.len() as u64 - 1).sum::<u64>();
         prompts.push(prompt);
         cuts.push(cut);
     }
@@ -101,18 +100,20 @@ pub fn choose(
     }
     let mut usual = Usual::new(reader, normalise, state)?;
     let counter = reader.model.progress.begin("asking".into(), "questions", cuts.len() as u64);
-    let answers = &mut found.answers;
-    let outcome = read_prompts(reader, state, &prompts, |at, seen, state| {
+    let (answers, read) = (&mut found.answers, &mut found.read);
+    let mut of_choices = 0;
+    let outcome = read_prompts(reader, state, &prompts, read, |at, seen, state| {
         let cut = &cuts[at];
         let logprobs = follow(reader, &seen, state, &cut.choices)?;
         let scores = usual.scores(&logprobs, cut)?;
         let (guess, normal) = (best(&logprobs), best(&scores));
+        of_choices += cut.choices.iter().map(|ids| ids.len() as u64 - 1).sum::<u64>();
         answers.push(Answer { item: cut.item, logprobs, guess, normal });
         counter.add(1);
         Ok(())
     });
-    let read = &mut found.read;
-    found.complete = ended(outcome.map(|tokens| *read += tokens))?;
+    found.complete = ended(outcome)?;
+    found.read += of_choices;
     Ok(found)
 }
 

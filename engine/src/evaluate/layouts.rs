@@ -98,7 +98,7 @@ fn named(name: &str) -> Result<&'static Layout> {
 
 fn told(item: &Item) -> Result<&'static Layout> {
     let has = |key: &&str| item.json.get(key).is_some();
-    let found = LAYOUTS.iter().find(|layout| layout.known_by.iter().all(|key| has(&key)));
+    let found = LAYOUTS.iter().find(|layout| layout.known_by.iter().all(has));
     found.with_context(|| {
         let known = LAYOUTS.iter().map(|layout| format!("{} ({})", layout.name, layout.says));
         let known = known.collect::<Vec<_>>().join(", ");

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 
 use super::means::Mean;
-use super::rows::{Reader, Row};
+use super::rows::{Reader, Row, Scored};
 use super::{BEGINNING, ended};
 use crate::state::State;
 
@@ -19,6 +19,15 @@ pub struct Positions {
     pub empty: u64,
     /// Whether all rows were read.
     pub complete: bool,
+}
+
+/// A row to read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Line {
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// Which of them count; empty where all do.
+    pub counts: Vec<bool>,
 }
 
 /// A few places side by side.
@@ -48,13 +57,16 @@ impl Positions {
         self.places.iter().fold(Mean::default(), |all, place| all.joined(*place))
     }
 
-    fn add(&mut self, first: usize, nlls: impl Iterator<Item = f64>) {
-        for (place, nll) in (first..).zip(nlls) {
-            if place >= self.places.len() {
-                self.places.resize(place + 1, Mean::default());
+    /// What was seen of a row from its place `first` on.
+    fn add(&mut self, line: &Line, first: usize, scored: &[Scored]) {
+        let most = self.places.len().max(first + scored.len());
+        self.places.resize(most, Mean::default());
+        for (place, one) in (first..).zip(scored) {
+            if line.counts.get(place).copied().unwrap_or(true) {
+                self.places[place].add(-one.logprob);
             }
-            self.places[place].add(nll);
         }
+        self.rows += 1;
     }
 }
 
@@ -65,7 +77,7 @@ impl Positions {
 /// As [`Reader::read`], for what a row fails with, and when no row has anything to score.
 pub fn loss_by_position(
     reader: Reader,
-    rows: impl Iterator<Item = Result<Vec<u32>>>,
+    rows: impl Iterator<Item = Result<Line>>,
     state: &State,
     bos: bool,
     batch: usize,
@@ -83,21 +95,20 @@ pub fn loss_by_position(
 
 fn read_all(
     reader: Reader,
-    rows: impl Iterator<Item = Result<Vec<u32>>>,
+    rows: impl Iterator<Item = Result<Line>>,
     (state, bos, batch): (&State, bool, usize),
     found: &mut Positions,
 ) -> Result<()> {
     let counter = reader.model.progress.begin("reading".into(), "rows", 0);
-    let mut waiting = Vec::with_capacity(batch);
-    for row in rows {
-        let row = row?;
-        let beginning = bos.then_some(BEGINNING);
-        let row: Vec<u32> = beginning.into_iter().chain(row).collect();
-        if row.len() < 2 {
+    let mut waiting: Vec<Line> = Vec::with_capacity(batch);
+    let least = if bos { 1 } else { 2 };
+    for line in rows {
+        let line = line?;
+        if line.tokens.len() < least {
             found.empty += 1;
             continue;
         }
-        waiting.push(row);
+        waiting.push(line);
         if waiting.len() == batch {
             read_batch(reader, &std::mem::take(&mut waiting), state, bos, found)?;
             counter.add(batch as u64);
@@ -108,17 +119,20 @@ fn read_all(
 
 fn read_batch(
     reader: Reader,
-    rows: &[Vec<u32>],
+    lines: &[Line],
     state: &State,
     bos: bool,
     found: &mut Positions,
 ) -> Result<()> {
-    let ends = rows.iter().map(|ids| (ids, ids.len() - 1));
-    let views = ends.map(|(ids, end)| Row { tokens: &ids[..end], targets: &ids[1..] });
-    let views: Vec<Row> = views.collect();
-    for one in reader.read(&views, &mut state.repeated(rows.len()))? {
-        found.add(usize::from(!bos), one.scored.iter().map(|scored| -scored.logprob));
-        found.rows += 1;
+    let beginning = bos.then_some(BEGINNING);
+    let ids = lines.iter().map(|line| beginning.into_iter().chain(line.tokens.iter().copied()));
+    let ids: Vec<Vec<u32>> = ids.map(Iterator::collect).collect();
+    let ends = ids.iter().map(|ids| (ids, ids.len() - 1));
+    let rows = ends.map(|(ids, end)| Row { tokens: &ids[..end], targets: &ids[1..] });
+    let rows: Vec<Row> = rows.collect();
+    let seen = reader.read(&rows, &mut state.repeated(rows.len()))?;
+    for (line, seen) in lines.iter().zip(seen) {
+        found.add(line, usize::from(!bos), &seen.scored);
     }
     Ok(())
 }

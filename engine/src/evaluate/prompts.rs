@@ -38,7 +38,7 @@ impl Prompt {
 
 /// Reads prompts in their order from `first` on and shows `each` what there is after every one of
 /// them. Neighbours that begin alike share what they have read, and neighbours of one length are
-/// read together. Returns how many tokens had to be read.
+/// read together. `read` counts the tokens that had to be read.
 ///
 /// # Errors
 /// As [`Reader::read`], and what `each` fails with.
@@ -46,11 +46,12 @@ pub fn read_prompts(
     reader: Reader,
     first: &State,
     prompts: &[Prompt],
+    read: &mut u64,
     mut each: impl FnMut(usize, Seen, &State) -> Result<()>,
-) -> Result<u64> {
+) -> Result<()> {
     let shared = shared(prompts);
     let mut kept = vec![(0, first.clone())];
-    let (mut at, mut read) = (0, 0);
+    let mut at = 0;
     while at < prompts.len() {
         if at > 0 {
             kept.retain(|(length, _)| *length <= shared[at - 1]);
@@ -59,7 +60,7 @@ pub fn read_prompts(
             let (from, mut state) = last(&kept);
             let tokens = &prompts[at].tokens[from..length];
             reader.read(&[Row { tokens, targets: &[] }], &mut state)?;
-            read += tokens.len() as u64;
+            *read += tokens.len() as u64;
             kept.push((length, state));
         }
         let (from, state) = last(&kept);
@@ -67,13 +68,13 @@ pub fn read_prompts(
         let rows: Vec<Row> = group.iter().map(|prompt| prompt.row(from)).collect();
         let mut state = state.repeated(rows.len());
         let seen = reader.read(&rows, &mut state)?;
-        read += rows.iter().map(|row| row.tokens.len() as u64).sum::<u64>();
+        *read += rows.iter().map(|row| row.tokens.len() as u64).sum::<u64>();
         for (row, seen) in seen.into_iter().enumerate() {
             each(at + row, seen, &state.of_text(row))?;
         }
         at += group.len();
     }
-    Ok(read)
+    Ok(())
 }
 
 /// The longest beginning whose state is kept, and that state.

@@ -114,8 +114,8 @@ pub fn guess(reader: Reader, targets: &[Target], state: &State, bos: bool) -> Re
         bail!("there is nothing to measure: {}.", nothing(&found.skips));
     }
     let counter = reader.model.progress.begin("asking".into(), "items", prompts.len() as u64);
-    let guesses = &mut found.guesses;
-    let outcome = read_prompts(reader, state, &prompts, |at, seen, _| {
+    let (guesses, read) = (&mut found.guesses, &mut found.read);
+    let outcome = read_prompts(reader, state, &prompts, read, |at, seen, _| {
         let right = seen.scored.iter().all(|one| one.likeliest);
         let (logprob, tokens) = (seen.logprob(), seen.scored.len());
         let prompt = prompts[at].tokens.len() + 1 - tokens;
@@ -123,9 +123,7 @@ pub fn guess(reader: Reader, targets: &[Target], state: &State, bos: bool) -> Re
         counter.add(1);
         Ok(())
     });
-    let mut read = 0;
-    found.complete = ended(outcome.map(|tokens| read = tokens))?;
-    found.read = read;
+    found.complete = ended(outcome)?;
     Ok(found)
 }
 

@@ -53,6 +53,8 @@ fn words_report(found: &Guesses, asked: &[Target]) -> Report {
         ("nll_stderr", nll.standard_error().into()),
         ("items", count(right.count())),
         ("skipped", count(found.skips.count())),
+        ("asked", count(found.asked)),
+        ("read", count(found.read)),
     ];
     let guesses = found.guesses.iter().map(|one| {
         let map: Map = [
@@ -202,6 +204,8 @@ fn choices_report(found: &Choices, asked: &[Question], normalise: Normalise) -> 
         ("chance", all.chance.value().into()),
         ("items", count(all.plain.count())),
         ("skipped", count(found.skips.count())),
+        ("asked", count(found.asked)),
+        ("read", count(found.read)),
     ];
     if !subjects.is_empty() {
         fields.push(("subjects", maps(&subjects)));
@@ -284,7 +288,8 @@ mod functions {
     /// `#{prompt, target}`, or `#{text}`, whose last word is the target. An item is right if all
     /// tokens of the target are the likeliest. Fields: `acc` and its `stderr`; `ppl`, the perplexity
     /// of a whole target; `nll` and `nll_stderr`; `items`; `skipped`, how many could not be measured;
-    /// `guesses`, what became of every item; `plot`.
+    /// `asked`, tokens of all prompts, and `read`, how many of them were read, less where neighbours
+    /// begin alike; `guesses`, what became of every item; `plot`.
     ///
     /// - `limit` only so many of the items
     /// - `bos` whether token 0 is read first; true unless a state is given
@@ -325,7 +330,8 @@ mod functions {
     /// read from its state; what neighbouring prompts share is read once, too. The items are an
     /// array of maps, or the path of a file with one on each line. Fields: `acc` and `stderr`;
     /// `acc_norm` and `stderr_norm`, when choices are compared with regard to their length; `chance`;
-    /// `items`; `skipped`, how many could not be measured; `subjects`, where items have one;
+    /// `items`; `skipped`, how many could not be measured; `asked`, tokens of all prompts, each with
+    /// each of its choices, and `read`, how many were read; `subjects`, where items have one;
     /// `answers`, what became of every question; `plot`.
     ///
     /// - `layout` `"hellaswag"` (ctx, endings, label), `"piqa"` (goal, sol1, sol2, label),

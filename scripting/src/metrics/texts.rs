@@ -3,16 +3,18 @@
 use super::sources::Source;
 use super::{begin, concluded, count, figure, figures};
 use crate::charts::short;
+use crate::data::Dataset;
 use crate::host::{Fallible, Host, Value, engine_failure, fail, words};
 use crate::model::Model;
 use crate::report::Report;
-use crate::{Curve, Line, Table, View};
+use crate::{Curve, Table, View};
 use rhai::plugin::*;
 use rhai::{Array, INT, Map, Module};
 use rwkv_engine::evaluate::{
-    Bucket, Mean, Perplexity, Positions, Reader, Stretches, loss_by_position, perplexity, rows_of,
+    Bucket, Line, Mean, Perplexity, Positions, Reader, Stretches, loss_by_position, perplexity,
+    rows_of,
 };
-use rwkv_engine::info::trained_context;
+use std::collections::VecDeque;
 
 /// The module of this file.
 pub fn module() -> Module {
@@ -23,6 +25,8 @@ pub fn module() -> Module {
 const POINTS: usize = 64;
 /// Rows of a table of positions.
 const BUCKETS: usize = 16;
+/// Rows drawn from a data set unless somebody says how many.
+const DRAWN: usize = 64;
 
 fn measure(context: &NativeCallContext, model: &Model, text: &Value, map: Map) -> Fallible<Report> {
     let host = Host::of(context);
@@ -79,11 +83,17 @@ fn along(found: &Perplexity) -> View {
     }
     let curves = vec![Curve { name: String::new(), xs, ys }];
     let (x, y) = ("tokens read".into(), "nats per token".into());
-    View::Line(Line { x, y, curves, title: "loss along the text".into(), ..Line::default() })
+    View::Line(crate::Line {
+        x,
+        y,
+        curves,
+        title: "loss along the text".into(),
+        ..crate::Line::default()
+    })
 }
 
 /// Rows to read, one after the other.
-type Rows<'a> = Box<dyn Iterator<Item = anyhow::Result<Vec<u32>>> + 'a>;
+type Rows<'a> = Box<dyn Iterator<Item = anyhow::Result<Line>> + 'a>;
 
 fn by_position(
     context: &NativeCallContext,
@@ -91,30 +101,59 @@ fn by_position(
     data: &Value,
     map: Map,
 ) -> Fallible<Report> {
+    const WHAT: &str = "metrics::loss_by_position";
     let host = Host::of(context);
-    let (mut options, start) = begin("metrics::loss_by_position", model, map)?;
+    let dataset = data.read_lock::<Dataset>().map(|data| data.fresh());
+    // What is drawn from a data set goes on in the midst of a text.
+    let told = map.contains_key("bos");
+    let (mut options, mut start) = begin(WHAT, model, map)?;
+    start.bos &= dataset.is_none() || told;
     let length = options.optional_integer("length", 2..=1 << 30)?.map(|length| length as usize);
-    let most = options.optional_integer("rows", 1..)?.unwrap_or(i64::MAX) as usize;
+    let most = options.optional_integer("rows", 1..)?.map(|rows| rows as usize);
     let width = options.optional_integer("bucket", 1..=1 << 30)?.map(|width| width as usize);
     let batch = options.integer("batch", 8, 1..=4096)? as usize;
     let trained = options.optional_integer("trained", 1..)?.map(|n| n as usize);
     options.finish()?;
     let engine = model.engine();
-    let rows: Rows = match data.read_lock::<Array>().filter(|list| list.iter().all(|x| !x.is_int()))
-    {
-        Some(texts) => rows_of_texts(model, &texts, length)?,
-        None => {
-            let source = Source::of(&host, model, "metrics::loss_by_position", data)?;
-            Box::new(rows_of(source.blocks(&engine.tokenizer), length.unwrap_or(1024)))
+    let texts = data.read_lock::<Array>().filter(|list| list.iter().all(|x| !x.is_int()));
+    let rows: Rows = match (dataset, texts) {
+        (Some(data), _) => drawn(data, most.unwrap_or(DRAWN), batch),
+        (_, Some(texts)) => rows_of_texts(model, &texts, length)?,
+        _ => {
+            let blocks = Source::of(&host, model, WHAT, data)?.blocks(&engine.tokenizer);
+            let rows = rows_of(blocks, length.unwrap_or(1024));
+            Box::new(rows.map(|tokens| Ok(Line { tokens: tokens?, counts: Vec::new() })))
         }
     };
+    let rows = rows.take(most.unwrap_or(usize::MAX));
     let reader = Reader { model: &engine, interrupt: &host.interrupt };
-    let found = loss_by_position(reader, rows.take(most), &start.state, start.bos, batch);
+    let found = loss_by_position(reader, rows, &start.state, start.bos, batch);
     let found = found.map_err(engine_failure)?;
     let width = width.unwrap_or_else(|| found.places.len().div_ceil(BUCKETS).next_power_of_two());
-    let trained = trained.or_else(|| trained_context(&engine.name));
-    let report = positions_report(&found, width, trained);
+    let report = positions_report(&found, width, trained.or(engine.ctx_len));
     concluded(&host, report, found.complete, found.rows)
+}
+
+/// Rows drawn from a data set, which never ends; only what is to be learnt counts.
+fn drawn(mut data: rwkv_engine::data::Dataset, most: usize, batch: usize) -> Rows<'static> {
+    let mut waiting: VecDeque<Line> = VecDeque::new();
+    let mut left = most;
+    Box::new(std::iter::from_fn(move || {
+        if waiting.is_empty() && left > 0 {
+            let batch = match data.next_batch(batch.min(left)) {
+                Ok(batch) => batch,
+                Err(error) => return Some(Err(error)),
+            };
+            left -= batch.rows();
+            let width = batch.targets() + 1;
+            let mut counts = batch.weights().chunks(width);
+            waiting.extend(batch.tokens().chunks(width).map(|tokens| {
+                let counts = counts.next().unwrap_or_default().iter().map(|weight| *weight > 0.0);
+                Line { tokens: tokens.to_vec(), counts: counts.collect() }
+            }));
+        }
+        waiting.pop_front().map(Ok)
+    }))
 }
 
 /// A row for each text, cut where it is longer than asked.
@@ -129,7 +168,7 @@ fn rows_of_texts(model: &Model, texts: &Array, length: Option<usize>) -> Fallibl
         Ok(ids)
     };
     let rows = texts.iter().map(row).collect::<Fallible<Vec<_>>>()?;
-    Ok(Box::new(rows.into_iter().map(Ok)))
+    Ok(Box::new(rows.into_iter().map(|tokens| Ok(Line { tokens, counts: Vec::new() }))))
 }
 
 fn positions_report(found: &Positions, width: usize, trained: Option<usize>) -> Report {
@@ -197,7 +236,13 @@ fn plot_of(buckets: &[Bucket], trained: Option<usize>) -> View {
     };
     let curves = curves.into_iter().filter(|curve| !curve.xs.is_empty()).collect();
     let (x, y) = ("position".into(), "nats per token".into());
-    View::Line(Line { x, y, curves, title: "loss by position".into(), ..Line::default() })
+    View::Line(crate::Line {
+        x,
+        y,
+        curves,
+        title: "loss by position".into(),
+        ..crate::Line::default()
+    })
 }
 
 #[export_module]
@@ -261,19 +306,20 @@ mod functions {
     }
 
     /// How well tokens are expected by their position in a text, also beyond the length that the
-    /// model was trained on. The data are an array of texts, each a row from an empty state; or one
-    /// long text, tokens or `#{ file: path }`, cut into rows. Fields: `buckets`, an array of
+    /// model was trained on. The data are an array of texts, each a row from an empty state; one long
+    /// text, tokens or `#{ file: path }`, cut into rows; or a Dataset as it was before its first
+    /// batch, of which only the targets that are learnt are counted. Fields: `buckets`, an array of
     /// `#{from, to, nll, stderr, tokens}`; `nll` and `stderr` of all together; `rows`, `tokens`;
     /// `skipped`, rows with nothing to score; where the trained length is known `trained`, and the
     /// nats per token `within` and `beyond` it; `plot`, the curve.
     ///
     /// - `length` of a row; texts are cut there, a long text is cut into such rows, 1024
-    /// - `rows` read at most
+    /// - `rows` read at most; 64 of a Dataset, which never ends
     /// - `bucket` positions that share a mean; so many that there are 16 means at most
     /// - `batch` rows read at once, 8
     /// - `trained` tokens of the texts of the training, where the name of the model does not tell
     /// - `bos` whether token 0 is read first, so that the first token is scored, too; true unless a
-    ///   state is given
+    ///   state or a Dataset is given
     /// - `state` to start every row from; it is not changed
     ///
     /// ```

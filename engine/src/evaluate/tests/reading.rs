@@ -22,6 +22,10 @@ fn blocks(text: &str) -> impl Iterator<Item = Result<Block>> + '_ {
     std::iter::once(Ok(Block { tokens, bytes: text.len() as u64 }))
 }
 
+fn line(tokens: Vec<u32>) -> Line {
+    Line { tokens, counts: Vec::new() }
+}
+
 fn far(a: f64, b: f64, most: f64) -> bool {
     (a - b).abs() > most || a.is_nan() || b.is_nan()
 }
@@ -130,7 +134,7 @@ fn rows_in_a_batch_are_read_as_alone() {
         let rows = [&TEXT.as_bytes()[..40], &TEXT.as_bytes()[3..9], &TEXT.as_bytes()[20..]];
         let rows = rows.map(|row| row.iter().map(|b| u32::from(*b)).collect::<Vec<u32>>());
         let found = |rows: &[Vec<u32>], batch| {
-            let rows = rows.iter().cloned().map(Ok);
+            let rows = rows.iter().cloned().map(|row| Ok(line(row)));
             loss_by_position(reader(&model), rows, &model.state(), true, batch).unwrap()
         };
         let (alone, together) = (found(&rows, 1), found(&rows, 3));
@@ -148,7 +152,7 @@ fn rows_in_a_batch_are_read_as_alone() {
 fn rows_without_a_target_are_counted() {
     let model = load("toy:rwkv7");
     let of = |bos| {
-        let rows = [vec![], vec![7], vec![1, 2, 3]].map(Ok).into_iter();
+        let rows = [vec![], vec![7], vec![1, 2, 3]].map(|row| Ok(line(row))).into_iter();
         loss_by_position(reader(&model), rows, &model.state(), bos, 2).unwrap()
     };
     assert_eq!((of(true).rows, of(true).empty), (2, 1));
@@ -158,6 +162,18 @@ fn rows_without_a_target_are_counted() {
     let none = std::iter::empty();
     let refused = loss_by_position(reader(&model), none, &model.state(), true, 2).unwrap_err();
     assert!(refused.to_string().contains("no row has a token"), "{refused}");
+}
+
+#[test]
+fn only_what_counts_is_measured() {
+    let model = load("toy:rwkv7");
+    let of = |counts: &[bool]| {
+        let line = Line { tokens: vec![5, 6, 7, 8], counts: counts.to_vec() };
+        loss_by_position(reader(&model), [Ok(line)].into_iter(), &model.state(), true, 1).unwrap()
+    };
+    let (all, some) = (of(&[]), of(&[false, true, false, true]));
+    assert_eq!(some.places.iter().map(Mean::count).collect::<Vec<_>>(), [0, 1, 0, 1]);
+    assert_eq!((some.places[3], some.total().count()), (all.places[3], 2));
 }
 
 #[test]
@@ -176,16 +192,19 @@ fn shared_beginnings_are_read_once_and_change_nothing() {
     for name in TOYS {
         let model = load(name);
         let seen = Cell::new(0);
-        let read = read_prompts(reader(&model), &model.state(), &prompts, |at, found, state| {
-            assert_eq!(at, seen.replace(at + 1));
-            let row = Row { tokens: &prompts[at].tokens, targets: &prompts[at].targets };
-            let mut own = model.state();
-            let alone = reader(&model).read(&[row], &mut own)?.remove(0);
-            assert!(!far(found.logprob(), alone.logprob(), 1e-4), "{name} {at}");
-            assert!(own.distance(state)?.max_abs < 1e-3, "{name} {at}");
-            Ok(())
-        });
-        let read = read.unwrap();
+        let mut read = 0;
+        let start = model.state();
+        let outcome =
+            read_prompts(reader(&model), &start, &prompts, &mut read, |at, found, state| {
+                assert_eq!(at, seen.replace(at + 1));
+                let row = Row { tokens: &prompts[at].tokens, targets: &prompts[at].targets };
+                let mut own = model.state();
+                let alone = reader(&model).read(&[row], &mut own)?.remove(0);
+                assert!(!far(found.logprob(), alone.logprob(), 1e-4), "{name} {at}");
+                assert!(own.distance(state)?.max_abs < 1e-3, "{name} {at}");
+                Ok(())
+            });
+        outcome.unwrap();
         assert_eq!(seen.get(), prompts.len());
         assert!(read < all as u64 / 2, "{read} of {all}");
     }
@@ -288,7 +307,9 @@ fn logits_that_are_no_numbers_are_one_error() {
     let targets = [Target { context: "a".into(), target: "b".into() }];
     refused(guess(reader, &targets, &state, true).unwrap_err());
     refused(choose(reader, &questions(), Normalise::Bytes, &state, true).unwrap_err());
-    refused(loss_by_position(reader, [Ok(vec![1, 2])].into_iter(), &state, true, 1).unwrap_err());
+    refused(
+        loss_by_position(reader, [Ok(line(vec![1, 2]))].into_iter(), &state, true, 1).unwrap_err(),
+    );
 }
 
 #[test]
