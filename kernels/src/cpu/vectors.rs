@@ -40,11 +40,13 @@ pub fn zeros<S: Simd, const K: usize>(simd: S, columns: usize) -> Vec<Column<S, 
     vec![Column([simd.splat_f32s(0.0); K]); columns]
 }
 
-/// Reads `K` rows into a table.
+/// Reads `K` rows into a table; beyond the end of a row are zeros.
 #[inline(always)]
 pub fn pack<S: Simd, const K: usize>(simd: S, rows: [&[f32]; K], table: &mut [Column<S, K>]) {
     for (i, row) in rows.into_iter().enumerate() {
-        for (part, column) in row.chunks(S::F32_LANES).zip(&mut *table) {
+        let mut parts = row.chunks(S::F32_LANES);
+        for column in &mut *table {
+            let part = parts.next().unwrap_or_default();
             column[i] = match S::as_simd_f32s(part) {
                 ([full, ..], _) => *full,
                 (_, part) => simd.partial_load_f32s(part),
