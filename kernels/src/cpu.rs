@@ -2,6 +2,7 @@
 
 mod exp;
 mod heads;
+pub mod matmul_bf16;
 mod vectors;
 pub mod wkv4;
 pub mod wkv6;

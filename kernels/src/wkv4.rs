@@ -36,8 +36,8 @@ pub fn wkv4(
 }
 
 /// [`wkv4`] in chunks of [`crate::CHUNK`] tokens: inside a chunk a causal softmax over all tokens
-/// and the state; the state is passed from chunk to chunk. For many tokens on devices without a fused
-/// form.
+/// and the state; the state is passed from chunk to chunk. For many tokens on devices without a
+/// fused form.
 pub fn wkv4_chunked(
     w: Tensor<1>,
     u: Tensor<1>,

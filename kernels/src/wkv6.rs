@@ -15,7 +15,8 @@ use crate::fused;
 /// The output reads the state before the current token, which speaks through its bonus `u` instead.
 ///
 /// `r k v`: `[B, T, H, N]`. `d`: the logarithm of the decay, below 0, `[B, T, H, N]`, or
-/// `[1, 1, H, N]` where it is the same for all tokens. `u`: `[H, N]`. `state`: `[B, H, N, N]` = `[.., value, key]`. Returns `y`, `[B, T, H, N]`.
+/// `[1, 1, H, N]` where it is the same for all tokens. `u`: `[H, N]`. `state`: `[B, H, N, N]` =
+/// `[.., value, key]`. Returns `y`, `[B, T, H, N]`.
 pub fn wkv6(
     r: Tensor<4>,
     d: Tensor<4>,

@@ -2,8 +2,8 @@
 //!
 //! The rows of a state (its values) are independent of each other, so a few of them at a time pass
 //! all tokens of a chunk: they and their past stay in the nearest memory, and what all rows read of
-//! a token is read once for all of them. Backwards the state is kept every [`CHUNK`] tokens and made
-//! again between.
+//! a token is read once for all of them. Backwards the state is kept every [`CHUNK`] tokens and
+//! made again between.
 
 use std::ops::Range;
 

@@ -1,0 +1,116 @@
+//! Products of whole tiles. The instructions have no names in Rust yet.
+
+use std::arch::asm;
+use std::arch::x86_64::__cpuid_count;
+use std::marker::PhantomData;
+
+use super::tiles::{Block, Tile};
+
+/// Whether the machine has tiles of bf16, and Linux lets this process use them.
+pub fn allowed() -> bool {
+    const TILES: u32 = 1 << 24;
+    const BF16: u32 = 1 << 22;
+    let found = __cpuid_count(7, 0).edx;
+    found & TILES != 0 && found & BF16 != 0 && permitted()
+}
+
+/// Asks Linux for the registers of tiles: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
+fn permitted() -> bool {
+    const ARCH_PRCTL: usize = 158;
+    const REQUEST: usize = 0x1023;
+    const TILE_DATA: usize = 18;
+    let result: isize;
+    // SAFETY: a system call that reads and writes no memory; it overwrites rcx and r11.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") ARCH_PRCTL => result,
+            in("rdi") REQUEST,
+            in("rsi") TILE_DATA,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+/// Sizes of the tiles, as the processor reads them.
+#[repr(C, align(64))]
+struct Shape {
+    palette: u8,
+    start: u8,
+    reserved: [u8; 14],
+    bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+/// The tiles of the thread that made it, while it lives.
+pub struct Tiles(PhantomData<*const ()>);
+
+impl Tiles {
+    /// Makes all eight tiles 16 rows of 64 bytes.
+    pub fn begin() -> Self {
+        let mut shape =
+            Shape { palette: 1, start: 0, reserved: [0; 14], bytes: [0; 16], rows: [0; 16] };
+        shape.bytes[..8].fill(64);
+        shape.rows[..8].fill(16);
+        // SAFETY: reads the 64 bytes of `shape`; the machine has tiles and Linux allows them.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const shape, options(nostack, readonly));
+        }
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Tiles {
+    /// Gives the tiles back, so that nobody has to save them.
+    fn drop(&mut self) {
+        // SAFETY: touches nothing but tiles, which only this module uses.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// Sets `block` to the products of two strips, beside, and two others, across. They are equally
+/// long and not empty, and [`Tiles`] live. Every tile that is read is multiplied twice.
+pub fn multiply(left: [&[Tile]; 2], right: [&[Tile]; 2], block: &mut Block) {
+    // SAFETY: the four strips have `depth` tiles of 1024 bytes, which are read one after the other;
+    // `block` has four times 1024 bytes, which are written; the tiles are made for that.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloadd tmm4, [{left0} + {row}]",
+            "tileloadd tmm6, [{right0} + {row}]",
+            "tileloadd tmm7, [{right1} + {row}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm5, [{left1} + {row}]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {left0}, 1024",
+            "add {left1}, 1024",
+            "add {right0}, 1024",
+            "add {right1}, 1024",
+            "dec {depth}",
+            "jnz 2b",
+            "tilestored [{block} + {row}], tmm0",
+            "tilestored [{block} + {row} + 1024], tmm1",
+            "tilestored [{block} + {row} + 2048], tmm2",
+            "tilestored [{block} + {row} + 3072], tmm3",
+            left0 = inout(reg) left[0].as_ptr() => _,
+            left1 = inout(reg) left[1].as_ptr() => _,
+            right0 = inout(reg) right[0].as_ptr() => _,
+            right1 = inout(reg) right[1].as_ptr() => _,
+            depth = inout(reg) left[0].len() => _,
+            block = in(reg) &raw mut *block,
+            row = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! Factors cut into tiles.
+
+use std::arch::x86_64::{
+    __m512, __m512i, _mm512_cvtne2ps_pbh, _mm512_permutexvar_epi16, _mm512_shuffle_i32x4,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+};
+use std::mem::transmute;
+
+use super::super::Factor;
+use super::tiles::{DEPTH, SIDE, Strip, Tile};
+
+/// Rounds one strip of a factor, from vector `first` on; there are zeros where it has no numbers.
+/// Only for machines with tiles.
+pub fn pack(factor: Factor, first: usize, across: bool) -> Strip {
+    // SAFETY: the machine was asked for these instructions.
+    unsafe { strip(factor, first, across) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn strip(factor: Factor, first: usize, across: bool) -> Strip {
+    let Factor { numbers, width, rows } = factor;
+    let (count, depth) = factor.size();
+    let mut strip = Vec::with_capacity(depth.div_ceil(DEPTH));
+    for at in (0..depth).step_by(DEPTH) {
+        let words = if rows {
+            let last = (first + SIDE).min(count);
+            let end = (at + DEPTH).min(depth);
+            along((first..last).map(|i| &numbers[i * width + at..i * width + end]))
+        } else {
+            let last = (at + DEPTH).min(depth);
+            let end = (first + SIDE).min(count);
+            between((at..last).map(|i| &numbers[i * width + first..i * width + end]))
+        };
+        // Rows give words beside each other, columns words across.
+        let words = if rows == across { turn(words) } else { words };
+        // SAFETY: sixteen times sixteen words, whichever way they are named.
+        strip.push(Tile(unsafe { transmute::<[__m512i; SIDE], [[u32; SIDE]; SIDE]>(words) }));
+    }
+    strip
+}
+
+/// Of parts of vectors: those of one make up a register.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn along<'a>(vectors: impl Iterator<Item = &'a [f32]>) -> [__m512i; SIDE] {
+    let mut words = [zeros(); SIDE];
+    for (words, vector) in words.iter_mut().zip(vectors) {
+        let (low, high) = vector.split_at(vector.len().min(SIDE));
+        *words = round(load(low), load(high));
+    }
+    words
+}
+
+/// Of rows with one number of each vector: two of them make up a register.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn between<'a>(mut rows: impl Iterator<Item = &'a [f32]>) -> [__m512i; SIDE] {
+    // From all of the first, then all of the second, to one of each in turn.
+    const ZIP: [u16; DEPTH] = {
+        let mut order = [0; DEPTH];
+        let mut i = 0;
+        while i < DEPTH {
+            order[i] = (i / 2 + i % 2 * SIDE) as u16;
+            i += 1;
+        }
+        order
+    };
+    // SAFETY: a register of numbers, whichever way they are named.
+    let order = unsafe { transmute::<[u16; DEPTH], __m512i>(ZIP) };
+    let mut words = [zeros(); SIDE];
+    for words in &mut words {
+        let [first, second] = [(); 2].map(|()| load(rows.next().unwrap_or_default()));
+        *words = _mm512_permutexvar_epi16(order, round(first, second));
+    }
+    words
+}
+
+#[target_feature(enable = "avx512f")]
+fn zeros() -> __m512i {
+    std::arch::x86_64::_mm512_setzero_si512()
+}
+
+/// Up to sixteen numbers, then zeros.
+#[target_feature(enable = "avx512f")]
+fn load(numbers: &[f32]) -> __m512 {
+    let numbers = match numbers.first_chunk() {
+        Some(all) => *all,
+        None => {
+            let mut all = [0.0; SIDE];
+            all[..numbers.len()].copy_from_slice(numbers);
+            all
+        }
+    };
+    // SAFETY: sixteen numbers, whichever way they are named.
+    unsafe { transmute::<[f32; SIDE], __m512>(numbers) }
+}
+
+/// All of `low`, then all of `high`, rounded.
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn round(low: __m512, high: __m512) -> __m512i {
+    // SAFETY: a register of numbers, whichever way they are named.
+    unsafe { transmute(_mm512_cvtne2ps_pbh(high, low)) }
+}
+
+/// Rows become columns: words, then pairs of words, then quarters of registers change places.
+#[target_feature(enable = "avx512f")]
+fn turn(x: [__m512i; SIDE]) -> [__m512i; SIDE] {
+    let mut words = x;
+    for i in 0..SIDE / 2 {
+        words[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
+        words[2 * i + 1] = _mm512_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
+    }
+    let mut pairs = x;
+    for i in 0..SIDE / 4 {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|j| words[4 * i + j]);
+        pairs[4 * i] = _mm512_unpacklo_epi64(a, c);
+        pairs[4 * i + 1] = _mm512_unpackhi_epi64(a, c);
+        pairs[4 * i + 2] = _mm512_unpacklo_epi64(b, d);
+        pairs[4 * i + 3] = _mm512_unpackhi_epi64(b, d);
+    }
+    // Register 4i + j now holds, in quarter q, column 4q + j of rows 4i to 4i + 3.
+    let mut turned = x;
+    for j in 0..4 {
+        let [a, b, c, d] = [0, 4, 8, 12].map(|i| pairs[i + j]);
+        let even = [_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0x88>(c, d)];
+        let odd = [_mm512_shuffle_i32x4::<0xDD>(a, b), _mm512_shuffle_i32x4::<0xDD>(c, d)];
+        turned[j] = _mm512_shuffle_i32x4::<0x88>(even[0], even[1]);
+        turned[j + 8] = _mm512_shuffle_i32x4::<0xDD>(even[0], even[1]);
+        turned[j + 4] = _mm512_shuffle_i32x4::<0x88>(odd[0], odd[1]);
+        turned[j + 12] = _mm512_shuffle_i32x4::<0xDD>(odd[0], odd[1]);
+    }
+    turned
+}
