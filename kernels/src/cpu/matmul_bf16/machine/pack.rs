@@ -1,7 +1,8 @@
 //! Factors cut into tiles.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_cvtne2ps_pbh, _mm512_permutexvar_epi16, _mm512_shuffle_i32x4,
+    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_permutexvar_epi16,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4,
     _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::transmute;
@@ -9,50 +10,84 @@ use std::mem::transmute;
 use super::super::Factor;
 use super::tiles::{DEPTH, SIDE, Strip, Tile};
 
-/// Rounds one strip of a factor, from vector `first` on; there are zeros where it has no numbers.
-/// Only for machines with tiles.
-pub fn pack(factor: Factor, first: usize, across: bool) -> Strip {
+/// Rounds `count` strips of a factor, from vector `first` on; there are zeros where it has no
+/// numbers. Only for machines with tiles.
+pub fn pack(factor: Factor, first: usize, count: usize, across: bool) -> Vec<Strip> {
+    let tiles = factor.size().1.div_ceil(DEPTH);
+    let mut strips = vec![vec![Tile([[0; SIDE]; SIDE]); tiles]; count];
     // SAFETY: the machine was asked for these instructions.
-    unsafe { strip(factor, first, across) }
+    unsafe { fill(factor, first, across, &mut strips) };
+    strips
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn strip(factor: Factor, first: usize, across: bool) -> Strip {
-    let Factor { numbers, width, rows } = factor;
-    let (count, depth) = factor.size();
-    let mut strip = Vec::with_capacity(depth.div_ceil(DEPTH));
-    for at in (0..depth).step_by(DEPTH) {
-        let words = if rows {
-            let last = (first + SIDE).min(count);
-            let end = (at + DEPTH).min(depth);
-            along((first..last).map(|i| &numbers[i * width + at..i * width + end]))
-        } else {
-            let last = (at + DEPTH).min(depth);
-            let end = (first + SIDE).min(count);
-            between((at..last).map(|i| &numbers[i * width + first..i * width + end]))
-        };
-        // Rows give words beside each other, columns words across.
-        let words = if rows == across { turn(words) } else { words };
-        // SAFETY: sixteen times sixteen words, whichever way they are named.
-        strip.push(Tile(unsafe { transmute::<[__m512i; SIDE], [[u32; SIDE]; SIDE]>(words) }));
+fn fill(factor: Factor, first: usize, across: bool, strips: &mut [Strip]) {
+    let depth = factor.size().1;
+    if factor.rows {
+        for (top, strip) in (first..).step_by(SIDE).zip(strips) {
+            for (left, tile) in (0..depth).step_by(DEPTH).zip(strip) {
+                let words = along(Window { factor, top, left });
+                store(if across { turn(words) } else { words }, tile);
+            }
+        }
+    } else {
+        // What lies side by side in memory is read one after the other.
+        for (top, i) in (0..depth).step_by(DEPTH).zip(0..) {
+            for (left, strip) in (first..).step_by(SIDE).zip(&mut *strips) {
+                let words = between(Window { factor, top, left });
+                store(if across { words } else { turn(words) }, &mut strip[i]);
+            }
+        }
     }
-    strip
 }
 
-/// Of parts of vectors: those of one make up a register.
+/// A place in a factor, as it is stored.
+#[derive(Clone, Copy)]
+struct Window<'a> {
+    factor: Factor<'a>,
+    top: usize,
+    left: usize,
+}
+
+impl<'a> Window<'a> {
+    /// At most `most` numbers of its row `i`, none below the last row.
+    #[inline(always)]
+    fn row(self, i: usize, most: usize) -> &'a [f32] {
+        let Factor { numbers, width, .. } = self.factor;
+        let start = (self.top + i) * width;
+        if start >= numbers.len() {
+            return &[];
+        }
+        &numbers[start + self.left..start + (self.left + most).min(width)]
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn store(words: [__m512i; SIDE], tile: &mut Tile) {
+    for (row, words) in tile.0.iter_mut().zip(words) {
+        // SAFETY: sixteen words, whichever way they are named.
+        *row = unsafe { transmute::<__m512i, [u32; SIDE]>(words) };
+    }
+}
+
+/// Where a row is a vector: a part of it makes up a register.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn along<'a>(vectors: impl Iterator<Item = &'a [f32]>) -> [__m512i; SIDE] {
-    let mut words = [zeros(); SIDE];
-    for (words, vector) in words.iter_mut().zip(vectors) {
-        let (low, high) = vector.split_at(vector.len().min(SIDE));
-        *words = round(load(low), load(high));
+fn along(window: Window) -> [__m512i; SIDE] {
+    let mut words = [_mm512_setzero_si512(); SIDE];
+    for (i, words) in words.iter_mut().enumerate() {
+        let (low, high) = match window.row(i, DEPTH).as_chunks::<SIDE>() {
+            ([low, high], _) => (load(low), load(high)),
+            ([low], rest) => (load(low), load(rest)),
+            (_, rest) => (load(rest), load(&[])),
+        };
+        *words = round(low, high);
     }
     words
 }
 
-/// Of rows with one number of each vector: two of them make up a register.
+/// Where a row has one number of each vector: two of them make up a register.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn between<'a>(mut rows: impl Iterator<Item = &'a [f32]>) -> [__m512i; SIDE] {
+fn between(window: Window) -> [__m512i; SIDE] {
     // From all of the first, then all of the second, to one of each in turn.
     const ZIP: [u16; DEPTH] = {
         let mut order = [0; DEPTH];
@@ -65,17 +100,13 @@ fn between<'a>(mut rows: impl Iterator<Item = &'a [f32]>) -> [__m512i; SIDE] {
     };
     // SAFETY: a register of numbers, whichever way they are named.
     let order = unsafe { transmute::<[u16; DEPTH], __m512i>(ZIP) };
-    let mut words = [zeros(); SIDE];
-    for words in &mut words {
-        let [first, second] = [(); 2].map(|()| load(rows.next().unwrap_or_default()));
+    let mut words = [_mm512_setzero_si512(); SIDE];
+    for (i, words) in words.iter_mut().enumerate() {
+        let first = load(window.row(2 * i, SIDE));
+        let second = load(window.row(2 * i + 1, SIDE));
         *words = _mm512_permutexvar_epi16(order, round(first, second));
     }
     words
-}
-
-#[target_feature(enable = "avx512f")]
-fn zeros() -> __m512i {
-    std::arch::x86_64::_mm512_setzero_si512()
 }
 
 /// Up to sixteen numbers, then zeros.
@@ -97,7 +128,7 @@ fn load(numbers: &[f32]) -> __m512 {
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn round(low: __m512, high: __m512) -> __m512i {
     // SAFETY: a register of numbers, whichever way they are named.
-    unsafe { transmute(_mm512_cvtne2ps_pbh(high, low)) }
+    unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
 }
 
 /// Rows become columns: words, then pairs of words, then quarters of registers change places.

@@ -12,9 +12,9 @@ pub const SIDE: usize = 16;
 /// Numbers of each vector in a tile.
 pub const DEPTH: usize = 32;
 
-/// Vectors of the first factor that one thread works on at a time; the second is read once for all
-/// of them.
-const VECTORS: usize = 64;
+/// Strips that one thread packs at a time; of the first factor also those that it multiplies at a
+/// time, so that the second is read once for all of them.
+const STRIPS: usize = 4;
 
 /// [`DEPTH`] numbers of each of [`SIDE`] vectors, rounded. Two numbers that follow each other in
 /// their vector share a word, the first in its low half. Word by word either a vector after the
@@ -46,12 +46,16 @@ pub fn tiled(left: Factor, right: Factor, unit: Unit) -> Vec<f32> {
     // Tiles multiply so fast that threads pay later than elsewhere.
     let work = m * n * depth / 32;
     let mut packed: Vec<Strip> = vec![vec![]; n.div_ceil(SIDE)];
-    each(packed.iter_mut().collect(), work, |i, strip| *strip = pack(right, i * SIDE, true));
+    each(packed.chunks_mut(STRIPS).collect(), work, |i, strips| {
+        let count = strips.len();
+        let found = pack(right, i * STRIPS * SIDE, count, true);
+        strips.iter_mut().zip(found).for_each(|(to, strip)| *to = strip);
+    });
     let mut product = Vec::with_capacity(m * n);
     let room = &mut product.spare_capacity_mut()[..m * n];
-    each(room.chunks_mut(VECTORS * n).collect(), work, |i, rows| {
-        let first = (0..rows.len() / n).step_by(SIDE).map(|from| i * VECTORS + from);
-        let left: Vec<Strip> = first.map(|first| pack(left, first, false)).collect();
+    each(room.chunks_mut(STRIPS * SIDE * n).collect(), work, |i, rows| {
+        let count = (rows.len() / n).div_ceil(SIDE);
+        let left = pack(left, i * STRIPS * SIDE, count, false);
         fill(rows, n, &left, &packed, unit);
     });
     // SAFETY: `fill` has written every chunk, and those are all there is room for.
