@@ -2,6 +2,9 @@
 //!
 //! A row of `n` numbers is cut into columns of as many as a register holds, the last one filled up
 //! with zeros. A table has for every column one register per row.
+//!
+//! Loops over arrays, and not their `map`: that may become a call, and code that is called is not
+//! compiled for the machine's vectors.
 
 use std::ops::{Deref, DerefMut};
 
@@ -76,7 +79,11 @@ pub fn pack_rows<S: Simd, const K: usize>(
     table: &mut [Column<S, K>],
 ) {
     let mut rows = matrix[top * n..].chunks_exact(n);
-    pack(simd, std::array::from_fn(|_| rows.next().unwrap_or_default()), table);
+    let mut some: [&[f32]; K] = [&[]; K];
+    for (to, row) in some.iter_mut().zip(&mut rows) {
+        *to = row;
+    }
+    pack(simd, some, table);
 }
 
 /// Writes the rows of a table to a matrix, from row `top` on; those below its last are dropped.
@@ -98,7 +105,11 @@ pub fn unpack_rows<S: Simd, const K: usize>(
 pub fn some<const K: usize>(row: &[f32], top: usize) -> [f32; K] {
     match row[top..].first_chunk() {
         Some(numbers) => *numbers,
-        None => std::array::from_fn(|i| row.get(top + i).copied().unwrap_or(0.0)),
+        None => {
+            let mut numbers = [0.0; K];
+            numbers[..row.len() - top].copy_from_slice(&row[top..]);
+            numbers
+        }
     }
 }
 
@@ -109,4 +120,24 @@ pub fn put<const K: usize>(numbers: [f32; K], row: &mut [f32], top: usize) {
         Some(to) => *to = numbers,
         None => row[top..].iter_mut().zip(numbers).for_each(|(to, number)| *to = number),
     }
+}
+
+/// A register full of each number.
+#[inline(always)]
+pub fn splat<S: Simd, const K: usize>(simd: S, numbers: [f32; K]) -> [S::f32s; K] {
+    let mut registers = [simd.splat_f32s(0.0); K];
+    for (register, number) in registers.iter_mut().zip(numbers) {
+        *register = simd.splat_f32s(number);
+    }
+    registers
+}
+
+/// The sum of each register.
+#[inline(always)]
+pub fn sums<S: Simd, const K: usize>(simd: S, registers: [S::f32s; K]) -> [f32; K] {
+    let mut sums = [0.0; K];
+    for (sum, register) in sums.iter_mut().zip(registers) {
+        *sum = simd.reduce_sum_f32s(register);
+    }
+    sums
 }

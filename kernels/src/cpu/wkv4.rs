@@ -146,13 +146,13 @@ impl NullaryFnOnce for ForwardPiece<'_> {
     #[inline(always)]
     fn call(mut self) {
         let place = Place::new(self.sizes, self.piece);
-        let [w, u] = [self.x.w, self.x.u].map(|x| place.channels(x));
+        let (w, u) = (place.channels(self.x.w), place.channels(self.x.u));
         let mut state = State::read(&self.state);
         for t in 0..self.sizes.tokens {
             if t % CHUNK == 0 && !self.states.is_empty() {
                 state.keep(&mut self.states[t / CHUNK * 3 * WIDTH..][..3 * WIDTH]);
             }
-            let [k, v] = [self.x.k, self.x.v].map(|x| place.token(x, t));
+            let (k, v) = (place.token(self.x.k, t), place.token(self.x.v, t));
             read(&u, &k, &v, &state).write(self.y[t]);
             advance(&w, &k, &v, &mut state);
         }
@@ -181,7 +181,7 @@ impl NullaryFnOnce for BackwardPiece<'_> {
     fn call(mut self) {
         let Self { sizes, x, .. } = self;
         let place = Place::new(sizes, self.piece);
-        let [w, u] = [x.w, x.u].map(|x| place.channels(x));
+        let (w, u) = (place.channels(x.w), place.channels(x.u));
         let mut state = State::read(&self.state);
         let mut sums = [Lanes::ZERO; 2];
         let mut past = [State::ZERO; CHUNK];
@@ -190,12 +190,13 @@ impl NullaryFnOnce for BackwardPiece<'_> {
             let span = chunk * CHUNK..((chunk + 1) * CHUNK).min(sizes.tokens);
             past[0] = State::kept(kept);
             for (i, t) in span.clone().enumerate().skip(1) {
-                let [k, v] = [x.k, x.v].map(|x| place.token(x, t - 1));
+                let (k, v) = (place.token(x.k, t - 1), place.token(x.v, t - 1));
                 past[i] = past[i - 1];
                 advance(&w, &k, &v, &mut past[i]);
             }
             for (i, t) in span.enumerate().rev() {
-                let [k, v, dy] = [x.k, x.v, self.dy].map(|x| place.token(x, t));
+                let (k, v) = (place.token(x.k, t), place.token(x.v, t));
+                let dy = place.token(self.dy, t);
                 let found = back([&w, &u, &k, &v, &dy], &past[i], &mut state, &mut sums);
                 for (found, grads) in found.iter().zip(&mut self.grads) {
                     found.write(grads[t]);

@@ -128,6 +128,15 @@ impl<S: Simd> Tokens<S> {
     }
 }
 
+/// `x + factor·y`.
+#[inline(always)]
+fn add<const K: usize>(mut x: [f32; K], factor: f32, y: [f32; K]) -> [f32; K] {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += factor * y;
+    }
+    x
+}
+
 #[inline(always)]
 fn fade(d: &[f32], decay: &mut [f32]) {
     for (decay, d) in decay.iter_mut().zip(d) {

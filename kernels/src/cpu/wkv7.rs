@@ -29,7 +29,9 @@ impl<'a> Inputs<'a> {
     /// What all rows of a state read of a token at this place: `r w k a b`.
     #[inline(always)]
     fn keys(self, place: Range<usize>) -> [&'a [f32]; 5] {
-        [self.r, self.w, self.k, self.a, self.b].map(|x| &x[place.clone()])
+        let Inputs { r, w, k, a, b, .. } = self;
+        let (start, end) = (place.start, place.end);
+        [&r[start..end], &w[start..end], &k[start..end], &a[start..end], &b[start..end]]
     }
 }
 

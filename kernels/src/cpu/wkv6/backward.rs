@@ -2,8 +2,10 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{CHUNK, Inputs, K, R, Rows, Sizes, Tokens, W};
-use crate::cpu::vectors::{Column, columns, pack_rows, put, some, unpack, unpack_rows, zeros};
+use super::{CHUNK, Inputs, K, R, Rows, Sizes, Tokens, W, add};
+use crate::cpu::vectors::{
+    Column, columns, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
+};
 
 /// Rows of the state that pass the tokens together.
 const ROWS: usize = 8;
@@ -87,8 +89,7 @@ impl Head<'_> {
             let (dy, keys) = (part(self.dy, t), &tokens.keys[own.clone()]);
             let (before, grads) = (&past[own.clone()], &mut grads[own]);
             let read = back(simd, keys, [dy, part(self.x.v, t)], before, grads, rows);
-            let dv = std::array::from_fn::<_, ROWS, _>(|j| tokens.bonus[i].mul_add(dy[j], read[j]));
-            put(dv, self.grads[3][t], top);
+            put(add(read, tokens.bonus[i], dy), self.grads[3][t], top);
         }
         unpack_rows(simd, rows, self.state, n, top);
     }
@@ -129,7 +130,7 @@ fn again<S: Simd>(
     before: &[Column<S, ROWS>],
     after: &mut [Column<S, ROWS>],
 ) {
-    let v = v.map(|v| simd.splat_f32s(v));
+    let v = splat(simd, v);
     for ((x, before), after) in keys.iter().zip(before).zip(after) {
         for i in 0..ROWS {
             after[i] = simd.mul_add_e_f32s(before[i], x[W], simd.mul_f32s(v[i], x[K]));
@@ -149,7 +150,7 @@ fn back<S: Simd>(
     rows: &mut [Column<S, ROWS>],
 ) -> [f32; ROWS] {
     let fma = |x, y, z| simd.mul_add_e_f32s(x, y, z);
-    let [dy, v] = [dy, v].map(|x| x.map(|x| simd.splat_f32s(x)));
+    let (dy, v) = (splat(simd, dy), splat(simd, v));
     let mut dv = [simd.splat_f32s(0.0); ROWS];
     for (((x, to), rows), before) in keys.iter().zip(grads).zip(rows).zip(before) {
         let (mut dx, mut ds) = (*to, *rows); // copies, for those stay in registers
@@ -162,5 +163,5 @@ fn back<S: Simd>(
         }
         (*to, *rows) = (dx, ds);
     }
-    dv.map(|x| simd.reduce_sum_f32s(x))
+    sums(simd, dv)
 }

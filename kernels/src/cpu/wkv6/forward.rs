@@ -2,8 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Inputs, K, R, Rows, Sizes, Tokens, W};
-use crate::cpu::vectors::{Column, columns, pack_rows, put, some, unpack_rows, zeros};
+use super::{Inputs, K, R, Rows, Sizes, Tokens, W, add};
+use crate::cpu::vectors::{Column, columns, pack_rows, put, some, splat, sums, unpack_rows, zeros};
 
 /// Rows of the state that pass the tokens together.
 const ROWS: usize = 8;
@@ -57,7 +57,7 @@ fn step<S: Simd>(
     rows: &mut [Column<S, ROWS>],
 ) -> [f32; ROWS] {
     let mut y = [simd.splat_f32s(0.0); ROWS];
-    let value = v.map(|v| simd.splat_f32s(v));
+    let value = splat(simd, v);
     for (x, s) in keys.iter().zip(rows) {
         let mut new = *s; // a copy, for that stays in registers
         for i in 0..ROWS {
@@ -66,5 +66,5 @@ fn step<S: Simd>(
         }
         *s = new;
     }
-    std::array::from_fn(|i| bonus.mul_add(v[i], simd.reduce_sum_f32s(y[i])))
+    add(sums(simd, y), bonus, v)
 }

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use super::{A, B, CHUNK, Inputs, K, R, Rows, Sizes, W};
 use crate::cpu::vectors::{
-    Column, columns, pack, pack_rows, put, some, unpack, unpack_rows, zeros,
+    Column, columns, pack, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
 };
 
 /// Rows of the state that pass the tokens together.
@@ -120,8 +120,7 @@ fn again<S: Simd>(
     before: &[Column<S, ROWS>],
     after: &mut [Column<S, ROWS>],
 ) {
-    let v = v.map(|x| simd.splat_f32s(x));
-    let removed = removed.map(|x| simd.splat_f32s(x));
+    let (v, removed) = (splat(simd, v), splat(simd, removed));
     for ((x, before), after) in keys.iter().zip(before).zip(after) {
         for i in 0..ROWS {
             let written = simd.mul_add_e_f32s(removed[i], x[B], simd.mul_f32s(v[i], x[K]));
@@ -141,7 +140,7 @@ fn back<S: Simd>(
     rows: &mut [Column<S, ROWS>],
 ) -> [f32; ROWS] {
     let fma = |x, y, z| simd.mul_add_e_f32s(x, y, z);
-    let [dy, v, removed] = [dy, v, removed].map(|x| x.map(|x| simd.splat_f32s(x)));
+    let (dy, v, removed) = (splat(simd, dy), splat(simd, v), splat(simd, removed));
     let zero = [simd.splat_f32s(0.0); ROWS];
     let (mut dv, mut dgone) = (zero, zero);
     let past = before.iter().zip(after);
@@ -159,7 +158,7 @@ fn back<S: Simd>(
         }
         (*to, *rows) = (dx, ds);
     }
-    let dgone = dgone.map(|x| simd.splat_f32s(simd.reduce_sum_f32s(x)));
+    let dgone = splat(simd, sums(simd, dgone));
     for (((x, to), rows), before) in keys.iter().zip(grads).zip(rows).zip(before) {
         let (mut da, mut ds) = (to[A], *rows);
         for i in 0..ROWS {
@@ -168,5 +167,5 @@ fn back<S: Simd>(
         }
         (to[A], *rows) = (da, ds);
     }
-    dv.map(|x| simd.reduce_sum_f32s(x))
+    sums(simd, dv)
 }

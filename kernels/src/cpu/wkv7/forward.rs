@@ -3,7 +3,9 @@
 use pulp::{Simd, WithSimd};
 
 use super::{A, B, CHUNK, Inputs, K, R, Rows, Sizes, W};
-use crate::cpu::vectors::{Column, columns, pack, pack_rows, put, some, unpack_rows, zeros};
+use crate::cpu::vectors::{
+    Column, columns, pack, pack_rows, put, some, splat, sums, unpack_rows, zeros,
+};
 
 /// Rows of the state that pass the tokens together.
 const ROWS: usize = 8;
@@ -69,9 +71,8 @@ fn step<S: Simd>(
             removed[i] = simd.mul_add_e_f32s(s[i], x[A], removed[i]);
         }
     }
-    let removed = removed.map(|x| simd.reduce_sum_f32s(x));
-    let gone = removed.map(|x| simd.splat_f32s(x));
-    let v = v.map(|x| simd.splat_f32s(x));
+    let removed = sums(simd, removed);
+    let (gone, v) = (splat(simd, removed), splat(simd, v));
     let mut y = zero;
     for (x, s) in keys.iter().zip(rows) {
         let mut new = *s; // a copy, for that stays in registers
@@ -82,5 +83,5 @@ fn step<S: Simd>(
         }
         *s = new;
     }
-    (y.map(|y| simd.reduce_sum_f32s(y)), removed)
+    (sums(simd, y), removed)
 }
