@@ -1,8 +1,17 @@
 //! Operations written as loops for the CPU: plain slices in, plain vectors out.
 
+pub mod adamw;
+pub mod blend;
 mod exp;
+pub mod goose;
 mod heads;
+pub mod linear;
+pub mod loss;
 pub mod matmul_bf16;
+pub mod matrix;
+pub mod norm;
+pub mod pointwise;
+mod rows;
 mod vectors;
 pub mod wkv4;
 pub mod wkv6;

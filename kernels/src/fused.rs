@@ -19,11 +19,13 @@ use burn::backend::{
 };
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 
+mod adamw;
 mod linear_bf16;
 mod wkv4;
 mod wkv6;
 mod wkv7;
 
+pub use adamw::adamw;
 pub use linear_bf16::linear_bf16;
 pub use wkv4::wkv4;
 pub use wkv6::wkv6;
@@ -190,7 +192,9 @@ fn forward(inputs: &[FlexTensor], operation: &dyn Operation, keep: bool) -> (Fle
 }
 
 fn contiguous(inputs: Vec<FlexTensor>) -> Vec<FlexTensor> {
-    inputs.iter().map(FlexTensor::to_contiguous).collect()
+    // A part of a longer row is read where it lies.
+    let whole = |x: &FlexTensor| if x.is_contiguous() { x.clone() } else { x.to_contiguous() };
+    inputs.iter().map(whole).collect()
 }
 
 fn numbers(x: &FlexTensor) -> &[f32] {

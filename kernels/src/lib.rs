@@ -1,26 +1,42 @@
-//! The wkv recurrences: the only part of RWKV that is not a matrix product; and matrix products
-//! that round what they multiply.
+//! What RWKV does to many numbers at a time: the wkv recurrences, and what stands around them.
 //!
 //! Each function turns what a block wants to read and write (`r w k v …`, many tokens or one) and
-//! the state before into what it reads and the state after. The plain versions are written with
+//! the state before into what it reads and the state after, or is one of the equations before and
+//! after that: norms, blended projections, keys, the loss. The plain versions are written with
 //! ordinary tensor operations and are the definition. A chunked version reads many tokens at once,
-//! on any device; a fused one is a loop written for one kind of device. Both must agree with the
-//! plain one, forwards and backwards. Models, weights and devices are none of this crate's business.
+//! on any device; a fused one is a loop written for one kind of device, which keeps little for the
+//! way back and makes the rest again. Both must agree with the plain one, forwards and backwards.
+//! Models and devices are none of this crate's business.
 //!
 //! `B` batch, `T` tokens, `C` channels, `H` heads, `N` channels of one head, `C = H·N`.
 
+mod adamw;
 mod chunks;
 mod cpu;
 mod fused;
+mod goose;
+mod linear;
 mod linear_bf16;
+mod loss;
+mod norm;
+mod precision;
 #[cfg(test)]
 mod tests;
 mod wkv4;
 mod wkv6;
 mod wkv7;
 
+pub use adamw::{AdamW, adamw, adamw_plain};
 pub use chunks::CHUNK;
+pub use goose::{
+    biased_sigmoid, biased_sigmoid_plain, decay, decay_plain, edit_key, edit_key_plain, lend,
+    lend_plain, read_out, read_out_plain, unit_key, unit_key_plain,
+};
+pub use linear::{Stream, linear, linear_plain, relu_squared_linear};
 pub use linear_bf16::{linear_bf16, linear_bf16_plain};
+pub use loss::{head_loss, head_loss_plain};
+pub use norm::{norm, norm_plain};
+pub use precision::{Precision, with_precision};
 pub use wkv4::{wkv4, wkv4_chunked, wkv4_plain};
 pub use wkv6::{wkv6, wkv6_chunked, wkv6_plain};
 pub use wkv7::{wkv7, wkv7_chunked, wkv7_plain};

@@ -1,5 +1,7 @@
 //! Every fast form equals its plain definition, forwards and backwards, on many shapes.
 
+mod operations;
+
 use std::cell::Cell;
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -1,0 +1,130 @@
+//! Projections with what comes right before them, which is made again on the way back and not kept.
+
+use std::borrow::Cow;
+
+use super::blend::Blend;
+use super::matrix::{Matrix, Precision, product};
+use super::rows::{Block, Rows, change_each_row, each_row};
+use crate::fused::{Kept, Operation, Saved};
+
+/// Inputs `x` `[.., in]` and a weight; behind them what comes before the projection needs.
+#[derive(Debug)]
+pub struct Linear {
+    /// Applied to `x` before it is projected.
+    pub before: Before,
+    /// Channels of `x`.
+    pub width: usize,
+    /// Whether the weight is `[in, out]`, not `[out, in]`.
+    pub turned: bool,
+    /// Of its products, there and back.
+    pub precision: Precision,
+}
+
+/// What is done to the numbers that a projection reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Before {
+    /// They are read as they are.
+    Nothing,
+    /// Inputs `last` and `mu` more: read blended, in sequences of so many tokens.
+    Blend { tokens: usize },
+    /// Negative ones count as 0, the others are squared.
+    SquaredRelu,
+}
+
+impl Operation for Linear {
+    fn forward(&self, inputs: &[&[f32]], _: bool) -> (Vec<f32>, Kept) {
+        let read = self.read(inputs);
+        (product(self.rows(&read), self.weight(inputs[1]).turned(), self.precision), vec![])
+    }
+
+    fn backward(&self, saved: Saved, grad: &[f32], wanted: &[bool]) -> Vec<Vec<f32>> {
+        let inputs = saved.inputs;
+        let grad = Matrix::new(grad, inputs[0].len() / self.width);
+        let mut found = vec![vec![]; inputs.len()];
+        if wanted[1] {
+            let read = self.read(inputs);
+            let read = self.rows(&read);
+            found[1] = match self.turned {
+                true => product(read.turned(), grad, self.precision),
+                false => product(grad.turned(), read, self.precision),
+            };
+        }
+        if wanted.iter().enumerate().any(|(i, wanted)| i != 1 && *wanted) {
+            let mut slope = product(grad, self.weight(inputs[1]), self.precision);
+            match self.before {
+                Before::Nothing => found[0] = slope,
+                Before::Blend { tokens } => {
+                    let [dx, dlast, dmu] = blend(inputs, tokens).backward(&slope);
+                    (found[0], found[2], found[3]) = (dx, dlast, dmu);
+                }
+                Before::SquaredRelu => {
+                    let work = ReluBack(inputs[0], self.width);
+                    let rows = slope.len() / self.width;
+                    change_each_row(rows, [self.width], [&mut slope], &work);
+                    found[0] = slope;
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Linear {
+    /// What the projection reads.
+    fn read<'a>(&self, inputs: &[&'a [f32]]) -> Cow<'a, [f32]> {
+        match self.before {
+            Before::Nothing => Cow::Borrowed(inputs[0]),
+            Before::Blend { tokens } => Cow::Owned(blend(inputs, tokens).forward()),
+            Before::SquaredRelu => {
+                let (x, width) = (inputs[0], self.width);
+                let ([y], _) = each_row(x.len() / width, [width], 0, &Relu(x, width));
+                Cow::Owned(y)
+            }
+        }
+    }
+
+    fn rows<'a>(&self, x: &'a [f32]) -> Matrix<'a> {
+        Matrix::new(x, x.len() / self.width)
+    }
+
+    /// `[out, in]`.
+    fn weight<'a>(&self, weight: &'a [f32]) -> Matrix<'a> {
+        match self.turned {
+            true => Matrix::new(weight, self.width).turned(),
+            false => Matrix::new(weight, weight.len() / self.width),
+        }
+    }
+}
+
+fn blend<'a>(inputs: &[&'a [f32]], tokens: usize) -> Blend<'a> {
+    Blend { x: inputs[0], last: inputs[2], mu: inputs[3], tokens }
+}
+
+/// `max(x, 0)²`, and how wide rows are.
+struct Relu<'a>(&'a [f32], usize);
+
+impl Rows<1> for Relu<'_> {
+    #[inline(always)]
+    fn block(&self, block: Block<1>, _: &mut [f32]) {
+        let [out] = block.out;
+        let x = &self.0[block.first * self.1..][..out.len()];
+        for (y, x) in out.iter_mut().zip(x) {
+            let x = x.max(0.0);
+            *y = x * x;
+        }
+    }
+}
+
+/// The gradient of `max(x, 0)²` in place of that of `x`.
+struct ReluBack<'a>(&'a [f32], usize);
+
+impl Rows<1> for ReluBack<'_> {
+    #[inline(always)]
+    fn block(&self, block: Block<1>, _: &mut [f32]) {
+        let [out] = block.out;
+        let x = &self.0[block.first * self.1..][..out.len()];
+        for (slope, x) in out.iter_mut().zip(x) {
+            *slope *= 2.0 * x.max(0.0);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What RWKV-7 does to single channels and heads, between its projections and its recurrence.
+//!
+//! Each function is one equation, and one pass over memory where the device has it fused.
+
+use std::marker::PhantomData;
+
+use burn::tensor::{Tensor, activation};
+
+use crate::cpu::goose::{ReadOut, UnitKey};
+use crate::cpu::pointwise::{Decay, EditKey, Equation, Lend, Pointwise, Sigmoid};
+use crate::fused::{available, run};
+use crate::norm::norm_plain;
+
+/// `sigmoid(x + bias)`: `[B, T, C]`, the bias `[1, 1, C]`.
+pub fn biased_sigmoid(x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
+    if available(&x.device()) {
+        return pointwise::<Sigmoid, 1>([x], bias);
+    }
+    biased_sigmoid_plain(x, bias)
+}
+
+/// The definition of [`biased_sigmoid`] in ordinary tensor operations.
+pub fn biased_sigmoid_plain(x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
+    activation::sigmoid(x + bias)
+}
+
+/// The share of the state that survives a token, `exp(−e^−½·sigmoid(x + bias))`, in (0.545, 1):
+/// `[B, T, C]`, the bias `[1, 1, C]`.
+pub fn decay(x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
+    if available(&x.device()) {
+        return pointwise::<Decay, 1>([x], bias);
+    }
+    decay_plain(x, bias)
+}
+
+/// The definition of [`decay()`] in ordinary tensor operations.
+pub fn decay_plain(x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
+    (activation::sigmoid(x + bias) * -(-0.5f64).exp()).exp()
+}
+
+/// Values that borrow from those of the first block, `v + (first − v)·sigmoid(x + bias)`:
+/// `[B, T, C]`, the bias `[1, 1, C]`.
+pub fn lend(v: Tensor<3>, first: Tensor<3>, x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
+    if available(&x.device()) {
+        return pointwise::<Lend, 3>([v, first, x], bias);
+    }
+    lend_plain(v, first, x, bias)
+}
+
+/// The definition of [`lend`] in ordinary tensor operations.
+pub fn lend_plain(v: Tensor<3>, first: Tensor<3>, x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
+    v.clone() + (first - v) * activation::sigmoid(x + bias)
+}
+
+/// The key under which new content goes in, `k·(1 + (a − 1)·k_a)`: `[B, T, C]`, `k_a` `[1, 1, C]`.
+pub fn edit_key(k: Tensor<3>, a: Tensor<3>, k_a: Tensor<3>) -> Tensor<3> {
+    if available(&k.device()) {
+        return pointwise::<EditKey, 2>([k, a], k_a);
+    }
+    edit_key_plain(k, a, k_a)
+}
+
+/// The definition of [`edit_key`] in ordinary tensor operations.
+pub fn edit_key_plain(k: Tensor<3>, a: Tensor<3>, k_a: Tensor<3>) -> Tensor<3> {
+    k * ((a - 1) * k_a + 1)
+}
+
+fn pointwise<E: Equation<N> + 'static, const N: usize>(
+    x: [Tensor<3>; N],
+    weight: Tensor<3>,
+) -> Tensor<3> {
+    let shape = x[0].dims();
+    let inputs = x.into_iter().chain([weight]).map(Tensor::into_dispatch).collect();
+    run(Pointwise::<E, N>(PhantomData), inputs).reshape(shape)
+}
+
+/// The key under which old content is taken out: `k·k_k`, of length 1 in each of `heads` heads:
+/// `[B, T, C] → [B, T, H, N]`, `k_k` `[1, 1, C]`.
+pub fn unit_key(k: Tensor<3>, k_k: Tensor<3>, heads: usize) -> Tensor<4> {
+    if !available(&k.device()) {
+        return unit_key_plain(k, k_k, heads);
+    }
+    let [b, t, c] = k.dims();
+    let n = c / heads;
+    run(UnitKey { n }, vec![k.into_dispatch(), k_k.into_dispatch()]).reshape([b, t, heads, n])
+}
+
+/// The definition of [`unit_key`] in ordinary tensor operations.
+pub fn unit_key_plain(k: Tensor<3>, k_k: Tensor<3>, heads: usize) -> Tensor<4> {
+    let [b, t, c] = k.dims();
+    let k = (k * k_k).reshape([b, t, heads, c / heads]);
+    let length = k.clone().square().sum_dim(3).sqrt();
+    k / length.clamp_min(1e-12)
+}
+
+/// What time-mix tells its output projection: `y`, normed head by head with `weight` and `bias`
+/// `[C]`, and the bonus of the current token, through the gate: `(norm(y) + (Σ r·k·r_k)·v)·g`.
+///
+/// `[y r k v]` `[B, T, H, N]`, `g` `[B, T, C]`, `r_k` `[H, N]`; returns `[B, T, C]`.
+pub fn read_out(
+    [y, r, k, v]: [Tensor<4>; 4],
+    g: Tensor<3>,
+    r_k: Tensor<2>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<3> {
+    if !available(&g.device()) {
+        return read_out_plain([y, r, k, v], g, r_k, weight, bias, epsilon);
+    }
+    let (shape, [_, n]) = (g.dims(), r_k.dims());
+    let [y, r, k, v] = [y, r, k, v].map(Tensor::into_dispatch);
+    let (g, r_k) = (g.into_dispatch(), r_k.into_dispatch());
+    let inputs = vec![y, r, k, v, g, r_k, weight.into_dispatch(), bias.into_dispatch()];
+    run(ReadOut { n, epsilon: epsilon as f32 }, inputs).reshape(shape)
+}
+
+/// The definition of [`read_out`] in ordinary tensor operations.
+pub fn read_out_plain(
+    [y, r, k, v]: [Tensor<4>; 4],
+    g: Tensor<3>,
+    r_k: Tensor<2>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<3> {
+    let (shape, [heads, _]) = (g.dims(), r_k.dims());
+    let normed = norm_plain(y.reshape(shape), weight, bias, heads, epsilon);
+    let bonus = (r * k * r_k.unsqueeze()).sum_dim(3) * v;
+    (normed + bonus.reshape(shape)) * g
+}

@@ -1,0 +1,94 @@
+//! Projections, with what comes right before them: it is made again on the way back, which is
+//! quicker than to keep it.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+
+use crate::cpu::linear::{Before, Linear};
+use crate::fused::{available, run};
+use crate::precision::wanted;
+
+/// `x·Wᵀ`: `[B, T, in] → [B, T, out]` with a weight `[out, in]`.
+pub fn linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
+    if !available(&x.device()) {
+        return linear_plain(x, weight);
+    }
+    let ([b, t, width], [out, _]) = (x.dims(), weight.dims());
+    let inputs = vec![x.into_dispatch(), weight.into_dispatch()];
+    run(Linear { before: Before::Nothing, width, turned: false, precision: wanted() }, inputs)
+        .reshape([b, t, out])
+}
+
+/// The definition of [`linear`] in ordinary tensor operations; runs on every device.
+pub fn linear_plain(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
+    let ([b, t, width], [out, _]) = (x.dims(), weight.dims());
+    // One tall matrix instead of a batch of them: the weight is read once.
+    x.reshape([b * t, width]).matmul(weight.transpose()).reshape([b, t, out])
+}
+
+/// `max(x, 0)²·Wᵀ`: [`linear`] of squared positive numbers.
+pub fn relu_squared_linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
+    if !available(&x.device()) {
+        return linear_plain(relu(x).square(), weight);
+    }
+    let ([b, t, width], [out, _]) = (x.dims(), weight.dims());
+    let inputs = vec![x.into_dispatch(), weight.into_dispatch()];
+    run(Linear { before: Before::SquaredRelu, width, turned: false, precision: wanted() }, inputs)
+        .reshape([b, t, out])
+}
+
+/// A sequence and what came before it, of which projections read blends.
+#[derive(Clone)]
+pub struct Stream {
+    /// `[B, T, C]`.
+    pub x: Tensor<3>,
+    /// The token before the first, `[B, C]`.
+    pub last: Tensor<2>,
+}
+
+impl Stream {
+    /// Takes `x` `[B, T, C]` and the token before it; that becomes the last of `x`.
+    pub fn new(x: Tensor<3>, last: &mut Tensor<2>) -> Self {
+        let [b, tokens, c] = x.dims();
+        let next = x.clone().narrow(1, tokens - 1, 1).reshape([b, c]);
+        Self { x, last: std::mem::replace(last, next) }
+    }
+
+    /// The sequence one step late, `[B, T, C]`.
+    pub fn before(&self) -> Tensor<3> {
+        let ([b, tokens, c], x) = (self.x.dims(), self.x.clone());
+        let first = self.last.clone().reshape([b, 1, c]);
+        if tokens == 1 { first } else { Tensor::cat(vec![first, x.narrow(1, 0, tokens - 1)], 1) }
+    }
+
+    /// `x + (before − x)·mu`: how much of the token before every channel reads, `[1, 1, C]`.
+    pub fn blend(&self, mu: Tensor<3>) -> Tensor<3> {
+        self.x.clone() + (self.before() - self.x.clone()) * mu
+    }
+
+    /// The blend by `mu`, projected by a weight `[out, in]`: `[B, T, out]`.
+    pub fn project(&self, mu: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
+        if !available(&self.x.device()) {
+            return linear_plain(self.blend(mu), weight);
+        }
+        let [out, _] = weight.dims();
+        self.fused(mu, weight, false, out)
+    }
+
+    /// The blend by `mu`, projected by a thin matrix `[in, out]`: `[B, T, out]`.
+    pub fn narrow(&self, mu: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
+        if !available(&self.x.device()) {
+            return linear_plain(self.blend(mu), weight.transpose());
+        }
+        let [_, out] = weight.dims();
+        self.fused(mu, weight, true, out)
+    }
+
+    fn fused(&self, mu: Tensor<3>, weight: Tensor<2>, turned: bool, out: usize) -> Tensor<3> {
+        let [b, tokens, width] = self.x.dims();
+        let before = Before::Blend { tokens };
+        let (x, last) = (self.x.clone().into_dispatch(), self.last.clone().into_dispatch());
+        let inputs = vec![x, weight.into_dispatch(), last, mu.into_dispatch()];
+        run(Linear { before, width, turned, precision: wanted() }, inputs).reshape([b, tokens, out])
+    }
+}
