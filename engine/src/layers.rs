@@ -1,10 +1,11 @@
-//! The two layers that hold most of a model's numbers.
+//! The layers that all versions have in common.
 //!
 //! They are types of our own so that what they store can change (packed, quantised, mapped from a
 //! file) while no model file does.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
+use rwkv_kernels::{Stream, head_loss, linear, norm, read_out, relu_squared_linear};
 
 /// A projection without bias: `y = x·Wᵀ`.
 #[derive(Module, Debug)]
@@ -20,20 +21,41 @@ impl Linear {
 
     /// `[B, T, in] → [B, T, out]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let [b, t, _] = x.dims();
-        let [out, input] = self.weight.dims();
-        // One tall matrix instead of a batch of them: the weight is read once.
-        let x = x.reshape([b * t, input]);
-        let y = match self.weight.adapter() {
-            None => x.matmul(self.weight.val().transpose()),
+        self.adapted(|weight| linear(x.clone(), weight))
+    }
+
+    /// [`Linear::forward`] of the blend of every token with the one before by `mu` `[1, 1, in]`.
+    pub fn of_blend(&self, x: &Stream, mu: Tensor<3>) -> Tensor<3> {
+        self.adapted(|weight| x.project(mu.clone(), weight))
+    }
+
+    /// [`Linear::forward`] of `max(x, 0)²`.
+    pub fn of_relu_squared(&self, x: Tensor<3>) -> Tensor<3> {
+        self.adapted(|weight| relu_squared_linear(x.clone(), weight))
+    }
+
+    /// A projection by the weight and by the thin matrices that hang on it, if any do.
+    fn adapted(&self, project: impl Fn(Tensor<2>) -> Tensor<3>) -> Tensor<3> {
+        match self.weight.adapter() {
+            None => project(self.weight.val()),
             // Two thin products: the sum of the matrices is never made.
             Some(lora) => {
-                let thin = x.clone().matmul(lora.b.val().transpose());
-                let thin = thin.matmul(lora.a.val().transpose()) * lora.scale;
-                x.matmul(self.weight.base().transpose()) + thin
+                let thin = linear(project(lora.b.val()), lora.a.val());
+                project(self.weight.base()) + thin * lora.scale
             }
-        };
-        y.reshape([b, t, out])
+        }
+    }
+
+    /// What this layer, as an output head, loses with `x` `[M, in]`, `[1]`; see
+    /// [`rwkv_kernels::head_loss`].
+    pub fn loss(
+        &self,
+        x: Tensor<2>,
+        targets: Tensor<1, Int>,
+        shares: Tensor<1>,
+        wrap: f64,
+    ) -> Tensor<1> {
+        head_loss(x, self.weight.val(), targets, shares, wrap)
     }
 
     /// Rows and columns of the weight: `[out, in]`.
@@ -64,5 +86,44 @@ impl Embedding {
     /// Size of the vocabulary and channels: `[V, C]`.
     pub fn dims(&self) -> [usize; 2] {
         self.weight.dims()
+    }
+}
+
+/// Brings channels to mean 0 and deviation 1, all together or head by head, then scales and moves
+/// each.
+#[derive(Module, Debug)]
+pub struct Norm {
+    weight: Param<Tensor<1>>, // [C]
+    bias: Param<Tensor<1>>,   // [C]
+    groups: usize,
+    epsilon: f64,
+}
+
+impl Norm {
+    /// Wraps a weight and a bias `[C]`, for `C` channels in `groups`; `epsilon` is added to the
+    /// variance.
+    pub fn new(
+        weight: Param<Tensor<1>>,
+        bias: Param<Tensor<1>>,
+        groups: usize,
+        epsilon: f64,
+    ) -> Self {
+        Self { weight, bias, groups, epsilon }
+    }
+
+    /// `[.., C] → [.., C]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        norm(x, self.weight.val(), self.bias.val(), self.groups, self.epsilon)
+    }
+
+    /// What time-mix of RWKV-7 tells its output projection, `[B, T, C]`; see
+    /// [`rwkv_kernels::read_out`].
+    pub fn read_out(&self, yrkv: [Tensor<4>; 4], g: Tensor<3>, r_k: Tensor<2>) -> Tensor<3> {
+        read_out(yrkv, g, r_k, self.weight.val(), self.bias.val(), self.epsilon)
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.weight.dims()[0]
     }
 }

@@ -7,7 +7,6 @@ mod graph;
 mod groups;
 mod keep;
 mod lora;
-mod loss;
 mod memory;
 mod optimizer;
 mod passes;

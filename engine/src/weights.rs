@@ -5,12 +5,11 @@ use std::fmt::Display;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::Param;
-use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::adapter::{self, Adapter};
 use crate::checkpoint::Checkpoint;
-use crate::layers::{Embedding, Linear};
+use crate::layers::{Embedding, Linear, Norm};
 use crate::progress::Counter;
 
 /// Tensors by name, each with its shape and its numbers row after row.
@@ -169,26 +168,22 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// As [`Weights::tensor`].
-    pub fn layer_norm(&self, name: &str, channels: usize) -> Result<LayerNorm> {
-        let mut norm = LayerNormConfig::new(channels).with_epsilon(1e-5).init(self.device);
-        norm.gamma = self.at(name).param("weight", [channels])?;
-        norm.beta = Some(self.at(name).param("bias", [channels])?);
-        Ok(norm)
+    pub fn layer_norm(&self, name: &str, channels: usize) -> Result<Norm> {
+        self.norm(name, channels, 1, 1e-5)
     }
 
     /// `name.weight` and `name.bias` over `channels`, normalised in groups of one head each.
     ///
     /// # Errors
     /// As [`Weights::tensor`].
-    pub fn head_norm(&self, name: &str, heads: usize, channels: usize) -> Result<GroupNorm> {
-        Ok(GroupNorm {
-            num_groups: heads,
-            num_channels: channels,
-            gamma: Some(self.at(name).param("weight", [channels])?),
-            beta: Some(self.at(name).param("bias", [channels])?),
-            epsilon: self.head_eps,
-            affine: true,
-        })
+    pub fn head_norm(&self, name: &str, heads: usize, channels: usize) -> Result<Norm> {
+        self.norm(name, channels, heads, self.head_eps)
+    }
+
+    fn norm(&self, name: &str, channels: usize, groups: usize, epsilon: f64) -> Result<Norm> {
+        let w = self.at(name);
+        let (weight, bias) = (w.param("weight", [channels])?, w.param("bias", [channels])?);
+        Ok(Norm::new(weight, bias, groups, epsilon))
     }
 
     /// The sizes of a tensor as its source has them.

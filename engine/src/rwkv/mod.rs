@@ -16,8 +16,11 @@ pub use tap::{Activation, Look, Seen, Tap};
 
 use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
+use rwkv_kernels::Stream;
 
+use crate::layers::{Linear, Norm};
 use crate::state::State;
 use crate::weights::Weights;
 
@@ -79,13 +82,32 @@ impl Rwkv {
 
     /// The output head alone, `[B, T, C]` → `[B, T, V]`: only as many positions as are asked for.
     pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        let (ln_out, head) = self.top();
+        head.forward(ln_out.forward(hidden))
+    }
+
+    /// Cross-entropy `[1]` of what the output head makes of `hidden` `[B, T, C]`, for targets and
+    /// their shares `[B·T]`; its gradient has L2Wrap in it. See [`rwkv_kernels::head_loss`].
+    pub fn loss(
+        &self,
+        hidden: Tensor<3>,
+        targets: Tensor<1, Int>,
+        shares: Tensor<1>,
+        wrap: f64,
+    ) -> Tensor<1> {
+        let ([b, t, c], (ln_out, head)) = (hidden.dims(), self.top());
+        head.loss(ln_out.forward(hidden.reshape([b * t, c])), targets, shares, wrap)
+    }
+
+    /// The last norm, and the output head that reads it.
+    fn top(&self) -> (&Norm, &Linear) {
         match self {
-            Self::V4(m) => m.logits(hidden),
-            Self::V4a(m) => m.logits(hidden),
-            Self::V5(m) => m.logits(hidden),
-            Self::V6(m) => m.logits(hidden),
-            Self::V7(m) => m.logits(hidden),
-            Self::V7a(m) => m.logits(hidden),
+            Self::V4(m) => m.top(),
+            Self::V4a(m) => m.top(),
+            Self::V5(m) => m.top(),
+            Self::V6(m) => m.top(),
+            Self::V7(m) => m.top(),
+            Self::V7a(m) => m.top(),
         }
     }
 
@@ -194,12 +216,6 @@ struct Names {
 
 impl ModuleVisitor for Names {
     fn enter_module(&mut self, name: &str, _: &str) {
-        // Burn's norms have names of their own for what checkpoints call weight and bias.
-        let name = match name {
-            "gamma" => "weight",
-            "beta" => "bias",
-            name => name,
-        };
         self.path.push(name.to_string());
     }
 
@@ -229,17 +245,34 @@ impl ModuleVisitor for Names {
     }
 }
 
-/// The sequence one step late: token `t` sees `x` of token `t-1`, the first one sees `last`.
-///
-/// `[B, T, C] → [B, T, C]`; `last` `[B, C]` becomes the final token.
-fn shift(x: &Tensor<3>, last: &mut Tensor<2>) -> Tensor<3> {
-    let [_, tokens, _] = x.dims();
-    let next = x.clone().narrow(1, tokens - 1, 1).squeeze_dim(1);
-    let first = std::mem::replace(last, next).unsqueeze_dim(1);
-    if tokens == 1 {
-        return first;
+/// How much of the token before a projection reads, where the checkpoint says how much of this one:
+/// `1 − mix`.
+fn before(mix: &Param<Tensor<3>>) -> Tensor<3> {
+    -mix.val() + 1
+}
+
+/// `max(k, 0)²` through the last projection of channel-mix. The squares are many numbers and exist
+/// only where somebody looks at them.
+fn squared(value: &Linear, k: Tensor<3>, tap: Tap) -> Tensor<3> {
+    if tap.looks() {
+        value.forward(tap.see("ffn.k", relu(k).square()))
+    } else {
+        value.of_relu_squared(k)
     }
-    Tensor::cat(vec![first, x.clone().narrow(1, 0, tokens - 1)], 1)
+}
+
+/// Two thin matrices with something in between: `f(x·down)·up`, where `x` is the blend of a stream;
+/// `[B, T, A]`.
+fn low_rank_of_blend(
+    x: &Stream,
+    mu: &Param<Tensor<3>>,
+    down: &Param<Tensor<2>>,
+    f: fn(Tensor<2>) -> Tensor<2>,
+    up: &Param<Tensor<2>>,
+) -> Tensor<3> {
+    let ([b, t, _], [d, a]) = (x.x.dims(), up.dims());
+    let thin = x.narrow(mu.val(), down.val()).reshape([b * t, d]);
+    f(thin).matmul(up.val()).reshape([b, t, a])
 }
 
 /// Two thin matrices with something in between: `f(x·down)·up`, `[B, T, C] → [B, T, A]`.

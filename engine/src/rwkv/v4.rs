@@ -5,15 +5,14 @@
 
 use anyhow::Result;
 use burn::module::{Module, Param};
-use burn::nn::LayerNorm;
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Int, Tensor};
-use rwkv_kernels::wkv4;
+use rwkv_kernels::{Stream, wkv4};
 
 use super::fresh::{Fresh, Sizes};
-use super::shift;
 use super::tap::Tap;
-use crate::layers::{Embedding, Linear};
+use super::{before, squared};
+use crate::layers::{Embedding, Linear, Norm};
 use crate::state::{LayerState, State};
 use crate::weights::{Named, Weights};
 
@@ -22,15 +21,15 @@ use crate::weights::{Named, Weights};
 pub struct Rwkv4 {
     emb: Embedding,
     blocks: Vec<Block>,
-    ln_out: LayerNorm,
+    ln_out: Norm,
     head: Linear,
 }
 
 #[derive(Module, Debug)]
 struct Block {
-    ln0: Option<LayerNorm>, // first block only
-    ln1: LayerNorm,
-    ln2: LayerNorm,
+    ln0: Option<Norm>, // first block only
+    ln1: Norm,
+    ln2: Norm,
     att: TimeMix,
     ffn: ChannelMix,
 }
@@ -67,8 +66,8 @@ impl Rwkv4 {
         x
     }
 
-    pub(super) fn logits(&self, x: Tensor<3>) -> Tensor<3> {
-        self.head.forward(self.ln_out.forward(x))
+    pub(super) fn top(&self) -> (&Norm, &Linear) {
+        (&self.ln_out, &self.head)
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
@@ -117,13 +116,10 @@ impl TimeMix {
     }
 
     pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
-        let before = shift(&x, &mut state.att_x);
-        let dx = x - before.clone();
-        let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
-
-        let r = tap.see("r", sigmoid(self.receptance.forward(blend(&self.time_mix_r))));
-        let k = tap.see("k", self.key.forward(blend(&self.time_mix_k)));
-        let v = tap.see("v", self.value.forward(blend(&self.time_mix_v)));
+        let x = Stream::new(x, &mut state.att_x);
+        let r = tap.see("r", sigmoid(self.receptance.of_blend(&x, before(&self.time_mix_r))));
+        let k = tap.see("k", self.key.of_blend(&x, before(&self.time_mix_k)));
+        let v = tap.see("v", self.value.of_blend(&x, before(&self.time_mix_v)));
 
         let y = wkv4(self.decay(), self.time_first.val(), k, v, &mut state.wkv);
         self.output.forward(tap.see("o", r * tap.see("y", y)))
@@ -142,13 +138,10 @@ impl TimeMix {
 
 impl ChannelMix {
     pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
-        let before = shift(&x, &mut state.ffn_x);
-        let dx = x - before.clone();
-        let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
-
-        let r = tap.see("ffn.r", sigmoid(self.receptance.forward(blend(&self.time_mix_r))));
-        let k = tap.see("ffn.k", relu(self.key.forward(blend(&self.time_mix_k))).square());
-        r * self.value.forward(k)
+        let x = Stream::new(x, &mut state.ffn_x);
+        let r = self.receptance.of_blend(&x, before(&self.time_mix_r));
+        let r = tap.see("ffn.r", sigmoid(r));
+        r * squared(&self.value, self.key.of_blend(&x, before(&self.time_mix_k)), tap)
     }
 }
 

@@ -5,12 +5,11 @@
 
 use anyhow::Result;
 use burn::module::Module;
-use burn::nn::LayerNorm;
 use burn::tensor::{Device, Int, Tensor};
 
 use super::tap::Tap;
 use super::v4::{ChannelMix, TimeMix};
-use crate::layers::{Embedding, Linear};
+use crate::layers::{Embedding, Linear, Norm};
 use crate::state::{LayerState, State};
 use crate::weights::Weights;
 
@@ -19,19 +18,19 @@ use crate::weights::Weights;
 pub struct Rwkv4a {
     emb: Embedding,
     blocks: Vec<Block>,
-    ln_out: LayerNorm,
+    ln_out: Norm,
     head: Linear,
 }
 
 #[derive(Module, Debug)]
 struct Block {
-    ln0: Option<LayerNorm>, // first block only
-    ln1: LayerNorm,
-    ln2: LayerNorm,
+    ln0: Option<Norm>, // first block only
+    ln1: Norm,
+    ln2: Norm,
     att: TimeMix,
     ffn: ChannelMix,
-    tiny_ln: Option<LayerNorm>, // tiny_*: only where there is tiny attention
-    tiny_q: Option<Linear>,     // [D, C]
+    tiny_ln: Option<Norm>,  // tiny_*: only where there is tiny attention
+    tiny_q: Option<Linear>, // [D, C]
     tiny_k: Option<Linear>,
     tiny_v: Option<Linear>, // [C, C]
 }
@@ -47,8 +46,8 @@ impl Rwkv4a {
         x
     }
 
-    pub(super) fn logits(&self, x: Tensor<3>) -> Tensor<3> {
-        self.head.forward(self.ln_out.forward(x))
+    pub(super) fn top(&self) -> (&Norm, &Linear) {
+        (&self.ln_out, &self.head)
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {

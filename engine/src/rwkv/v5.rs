@@ -6,16 +6,15 @@
 
 use anyhow::{Result, ensure};
 use burn::module::{Module, Param};
-use burn::nn::{GroupNorm, LayerNorm};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
-use rwkv_kernels::wkv6;
+use rwkv_kernels::{Stream, wkv6};
 
 use super::fresh::{Fresh, Sizes};
 use super::tap::Tap;
 use super::v4::ChannelMix;
-use super::{Version, shift};
-use crate::layers::{Embedding, Linear};
+use super::{Version, before};
+use crate::layers::{Embedding, Linear, Norm};
 use crate::state::{LayerState, State};
 use crate::weights::{Named, Weights};
 
@@ -24,15 +23,15 @@ use crate::weights::{Named, Weights};
 pub struct Rwkv5 {
     emb: Embedding,
     blocks: Vec<Block>,
-    ln_out: LayerNorm,
+    ln_out: Norm,
     head: Linear,
 }
 
 #[derive(Module, Debug)]
 struct Block {
-    ln0: Option<LayerNorm>, // first block only
-    ln1: LayerNorm,
-    ln2: LayerNorm,
+    ln0: Option<Norm>, // first block only
+    ln1: Norm,
+    ln2: Norm,
     att: TimeMix,
     ffn: ChannelMix,
 }
@@ -51,7 +50,7 @@ struct TimeMix {
     value: Linear,
     gate: Option<Linear>, // none in 5.0
     output: Linear,
-    ln_x: GroupNorm,
+    ln_x: Norm,
 }
 
 impl Rwkv5 {
@@ -64,8 +63,8 @@ impl Rwkv5 {
         x
     }
 
-    pub(super) fn logits(&self, x: Tensor<3>) -> Tensor<3> {
-        self.head.forward(self.ln_out.forward(x))
+    pub(super) fn top(&self) -> (&Norm, &Linear) {
+        (&self.ln_out, &self.head)
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
@@ -118,22 +117,19 @@ impl TimeMix {
         let [h, n] = self.heads();
         let heads = |x: Tensor<3>| x.reshape([b, t, h, n]);
 
-        let before = shift(&x, &mut state.att_x);
-        let dx = x - before.clone();
-        let blend = |mix: &Param<Tensor<3>>| before.clone() + dx.clone() * mix.val();
-
-        let r = tap.see("r", heads(self.receptance.forward(blend(&self.time_mix_r))));
-        let k = tap.see("k", heads(self.key.forward(blend(&self.time_mix_k))));
-        let v = tap.see("v", heads(self.value.forward(blend(&self.time_mix_v))));
+        let x = Stream::new(x, &mut state.att_x);
+        let r = tap.see("r", heads(self.receptance.of_blend(&x, before(&self.time_mix_r))));
+        let k = tap.see("k", heads(self.key.of_blend(&x, before(&self.time_mix_k))));
+        let v = tap.see("v", heads(self.value.of_blend(&x, before(&self.time_mix_v))));
         // One decay eᵈ serves all tokens; only who looks is shown one for each.
         let shape = if tap.looks() { [b, t, h, n] } else { [1, 1, h, n] };
         let d = tap.see("d", (-self.time_decay.val().exp()).expand(shape));
 
         let y = tap.see("y", wkv6(r, d, k, v, self.bonus(), &mut state.wkv));
-        let y = self.ln_x.forward(y.reshape([b * t, h * n])).reshape([b, t, h * n]);
+        let y = self.ln_x.forward(y.reshape([b, t, h * n]));
         match (&self.gate, &self.time_mix_g) {
             (Some(gate), Some(mix)) => {
-                let g = tap.see("g", silu(gate.forward(blend(mix))));
+                let g = tap.see("g", silu(gate.of_blend(&x, before(mix))));
                 self.output.forward(tap.see("o", y * g))
             }
             _ => self.output.forward(tap.see("o", y)),
@@ -143,7 +139,7 @@ impl TimeMix {
     /// Number of heads and channels of a head; together they are usually the C of the model.
     fn heads(&self) -> [usize; 2] {
         let [h, _] = self.time_decay.dims();
-        [h, self.ln_x.num_channels / h]
+        [h, self.ln_x.channels() / h]
     }
 
     /// The bonus of the current token, `[H, N]`.

@@ -6,15 +6,14 @@
 
 use anyhow::{Result, ensure};
 use burn::module::{Module, Param};
-use burn::nn::{GroupNorm, LayerNorm};
-use burn::tensor::activation::{relu, sigmoid, silu, tanh};
+use burn::tensor::activation::{sigmoid, silu, tanh};
 use burn::tensor::{Device, Int, Tensor};
-use rwkv_kernels::wkv6;
+use rwkv_kernels::{Stream, wkv6};
 
 use super::fresh::{Fresh, Sizes};
 use super::tap::Tap;
-use super::{low_rank, shift};
-use crate::layers::{Embedding, Linear};
+use super::{low_rank, squared};
+use crate::layers::{Embedding, Linear, Norm};
 use crate::state::{LayerState, State};
 use crate::weights::{Named, Weights};
 
@@ -23,15 +22,15 @@ use crate::weights::{Named, Weights};
 pub struct Rwkv6 {
     emb: Embedding,
     blocks: Vec<Block>,
-    ln_out: LayerNorm,
+    ln_out: Norm,
     head: Linear,
 }
 
 #[derive(Module, Debug)]
 struct Block {
-    ln0: Option<LayerNorm>, // first block only
-    ln1: LayerNorm,
-    ln2: LayerNorm,
+    ln0: Option<Norm>, // first block only
+    ln1: Norm,
+    ln2: Norm,
     att: TimeMix,
     ffn: ChannelMix,
 }
@@ -55,7 +54,7 @@ struct TimeMix {
     value: Linear,
     gate: Linear,
     output: Linear,
-    ln_x: GroupNorm,
+    ln_x: Norm,
 }
 
 #[derive(Module, Debug)]
@@ -77,8 +76,8 @@ impl Rwkv6 {
         x
     }
 
-    pub(super) fn logits(&self, x: Tensor<3>) -> Tensor<3> {
-        self.head.forward(self.ln_out.forward(x))
+    pub(super) fn top(&self) -> (&Norm, &Linear) {
+        (&self.ln_out, &self.head)
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
@@ -124,7 +123,8 @@ impl TimeMix {
         let heads = |x: Tensor<3>| x.reshape([b, t, h, n]);
 
         // The token decides itself how much of the one before it reads, for each of w k v r g.
-        let dx = shift(&x, &mut state.att_x) - x.clone();
+        let stream = Stream::new(x.clone(), &mut state.att_x);
+        let dx = stream.before() - x.clone();
         let asked = x.clone() + dx.clone() * self.time_maa_x.val();
         let [five, thin, _] = self.time_maa_w2.dims();
         let mu = tanh(asked.reshape([b * t, c]).matmul(self.time_maa_w1.val()))
@@ -146,19 +146,17 @@ impl TimeMix {
         let g = tap.see("g", silu(self.gate.forward(blend(4, &self.time_maa_g))));
 
         let y = tap.see("y", wkv6(r, d, k, v, self.time_faaaa.val(), &mut state.wkv));
-        let y = self.ln_x.forward(y.reshape([b * t, h * n])).reshape([b, t, h * n]);
+        let y = self.ln_x.forward(y.reshape([b, t, h * n]));
         self.output.forward(tap.see("o", y * g))
     }
 }
 
 impl ChannelMix {
     fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
-        let dx = shift(&x, &mut state.ffn_x) - x.clone();
-        let blend = |mu: &Param<Tensor<3>>| x.clone() + dx.clone() * mu.val();
-
-        let r = tap.see("ffn.r", sigmoid(self.receptance.forward(blend(&self.time_maa_r))));
-        let k = tap.see("ffn.k", relu(self.key.forward(blend(&self.time_maa_k))).square());
-        r * self.value.forward(k)
+        let x = Stream::new(x, &mut state.ffn_x);
+        let r = self.receptance.of_blend(&x, self.time_maa_r.val());
+        let r = tap.see("ffn.r", sigmoid(r));
+        r * squared(&self.value, self.key.of_blend(&x, self.time_maa_k.val()), tap)
     }
 }
 

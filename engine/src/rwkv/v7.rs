@@ -7,15 +7,14 @@
 
 use anyhow::Result;
 use burn::module::{Module, Param};
-use burn::nn::{GroupNorm, LayerNorm};
-use burn::tensor::activation::{relu, sigmoid, tanh};
+use burn::tensor::activation::{sigmoid, tanh};
 use burn::tensor::{Device, Int, Tensor};
-use rwkv_kernels::wkv7;
+use rwkv_kernels::{Stream, biased_sigmoid, decay, edit_key, lend, unit_key, wkv7};
 
 use super::fresh::{Fresh, Sizes};
 use super::tap::Tap;
-use super::{low_rank, shift};
-use crate::layers::{Embedding, Linear};
+use super::{low_rank_of_blend, squared};
+use crate::layers::{Embedding, Linear, Norm};
 use crate::state::{LayerState, State};
 use crate::weights::{Named, Weights};
 
@@ -24,15 +23,15 @@ use crate::weights::{Named, Weights};
 pub struct Rwkv7 {
     emb: Embedding,
     blocks: Vec<Block>,
-    ln_out: LayerNorm,
+    ln_out: Norm,
     head: Linear,
 }
 
 #[derive(Module, Debug)]
 struct Block {
-    ln0: Option<LayerNorm>, // first block only
-    ln1: LayerNorm,
-    ln2: LayerNorm,
+    ln0: Option<Norm>, // first block only
+    ln1: Norm,
+    ln2: Norm,
     att: TimeMix,
     ffn: ChannelMix,
 }
@@ -63,7 +62,7 @@ pub(super) struct TimeMix {
     key: Linear,
     value: Linear,
     output: Linear,
-    ln_x: GroupNorm,
+    ln_x: Norm,
 }
 
 #[derive(Module, Debug)]
@@ -84,8 +83,8 @@ impl Rwkv7 {
         x
     }
 
-    pub(super) fn logits(&self, x: Tensor<3>) -> Tensor<3> {
-        self.head.forward(self.ln_out.forward(x))
+    pub(super) fn top(&self) -> (&Norm, &Linear) {
+        (&self.ln_out, &self.head)
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
@@ -106,7 +105,7 @@ impl Block {
     fn forward(
         &self,
         x: Tensor<3>,
-        v_first: &mut Option<Tensor<4>>,
+        v_first: &mut Option<Tensor<3>>,
         state: &mut LayerState,
         tap: Tap,
     ) -> Tensor<3> {
@@ -135,40 +134,35 @@ impl TimeMix {
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
-        v_first: &mut Option<Tensor<4>>,
+        v_first: &mut Option<Tensor<3>>,
         state: &mut LayerState,
         tap: Tap,
     ) -> Tensor<3> {
-        let [b, t, c] = x.dims();
+        let [b, t, _] = x.dims();
         let [h, n] = self.r_k.dims();
         let heads = |x: Tensor<3>| x.reshape([b, t, h, n]);
 
         // Each projection reads its own blend of this token and the one before.
-        let dx = shift(&x, &mut state.att_x) - x.clone();
-        let blend = |mu: &Param<Tensor<3>>| x.clone() + dx.clone() * mu.val();
-
-        let r = tap.see("r", heads(self.receptance.forward(blend(&self.x_r))));
-        let k = self.key.forward(blend(&self.x_k));
-        let x_v = blend(&self.x_v);
-        let v = self.lend(heads(self.value.forward(x_v.clone())), x_v, v_first);
-        let v = tap.see("v", v);
-        let d = low_rank(blend(&self.x_w), &self.w1, tanh, &self.w2) + self.w0.val();
-        let w = tap.see("w", heads((sigmoid(d) * -(-0.5f64).exp()).exp())); // in (0.545, 1)
-        let a = low_rank(blend(&self.x_a), &self.a1, |x| x, &self.a2);
-        let a = tap.see("a", sigmoid(a + self.a0.val()));
-        let g = tap.see("g", low_rank(blend(&self.x_g), &self.g1, sigmoid, &self.g2));
+        let x = Stream::new(x, &mut state.att_x);
+        let r = tap.see("r", heads(self.receptance.of_blend(&x, self.x_r.val())));
+        let k = self.key.of_blend(&x, self.x_k.val());
+        let v = self.lend(self.value.of_blend(&x, self.x_v.val()), &x, v_first);
+        let v = tap.see("v", heads(v));
+        let d = low_rank_of_blend(&x, &self.x_w, &self.w1, tanh, &self.w2);
+        let w = tap.see("w", heads(decay(d, self.w0.val()))); // in (0.545, 1)
+        let a = low_rank_of_blend(&x, &self.x_a, &self.a1, |x| x, &self.a2);
+        let a = tap.see("a", biased_sigmoid(a, self.a0.val()));
+        let g = tap.see("g", low_rank_of_blend(&x, &self.x_g, &self.g1, sigmoid, &self.g2));
 
         // The key under which old content is taken out, and the key under which new goes in.
-        let removal = tap.see("kappa", unit(heads(k.clone() * self.k_k.val())));
-        let k = tap.see("k", heads(k * ((a.clone() - 1) * self.k_a.val() + 1)));
+        let removal = tap.see("kappa", unit_key(k.clone(), self.k_k.val(), h));
+        let k = tap.see("k", heads(edit_key(k, a.clone(), self.k_a.val())));
         let a = removal.clone() * heads(a);
 
-        let y = wkv7(r.clone(), w, k.clone(), v.clone(), -removal, a, &mut state.wkv);
-        let y = tap.see("y", y).reshape([b * t, c]);
-        let y = self.ln_x.forward(y).reshape([b, t, h, n]);
-
-        let bonus = (r * k * self.r_k.val().unsqueeze()).sum_dim(3) * v;
-        self.output.forward(tap.see("o", (y + bonus).reshape([b, t, c]) * g))
+        // The sign stands at `a`, because the key itself is kept for the way back in any case.
+        let y = wkv7(r.clone(), w, k.clone(), v.clone(), removal, -a, &mut state.wkv);
+        let y = tap.see("y", y);
+        self.output.forward(tap.see("o", self.ln_x.read_out([y, r, k, v], g, self.r_k.val())))
     }
 
     /// The bonus of the current token, `[H, N]`.
@@ -177,12 +171,11 @@ impl TimeMix {
     }
 
     /// Later blocks borrow from the values of the first one, which lends them unmixed.
-    fn lend(&self, v: Tensor<4>, x_v: Tensor<3>, v_first: &mut Option<Tensor<4>>) -> Tensor<4> {
-        let shape = v.dims();
+    fn lend(&self, v: Tensor<3>, x: &Stream, v_first: &mut Option<Tensor<3>>) -> Tensor<3> {
         match (v_first, &self.v0, &self.v1, &self.v2) {
             (Some(first), Some(v0), Some(v1), Some(v2)) => {
-                let share = sigmoid(low_rank(x_v, v1, |x| x, v2) + v0.val()).reshape(shape);
-                v.clone() + (first.clone() - v) * share
+                let share = low_rank_of_blend(x, &self.x_v, v1, |x| x, v2);
+                lend(v, first.clone(), share, v0.val())
             }
             (first, ..) => first.insert(v).clone(),
         }
@@ -191,16 +184,9 @@ impl TimeMix {
 
 impl ChannelMix {
     fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
-        let dx = shift(&x, &mut state.ffn_x) - x.clone();
-        let k = relu(self.key.forward(x + dx * self.x_k.val())).square();
-        self.value.forward(tap.see("ffn.k", k))
+        let x = Stream::new(x, &mut state.ffn_x);
+        squared(&self.value, self.key.of_blend(&x, self.x_k.val()), tap)
     }
-}
-
-/// `x / ‖x‖` over the last axis.
-fn unit(x: Tensor<4>) -> Tensor<4> {
-    let norm = x.clone().square().sum_dim(3).sqrt();
-    x / norm.clamp_min(1e-12)
 }
 
 impl Rwkv7 {

@@ -5,14 +5,13 @@
 
 use anyhow::{Result, ensure};
 use burn::module::{Module, Param};
-use burn::nn::LayerNorm;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
+use rwkv_kernels::Stream;
 
-use super::shift;
 use super::tap::Tap;
 use super::v7::TimeMix;
-use crate::layers::{Embedding, Linear};
+use crate::layers::{Embedding, Linear, Norm};
 use crate::state::{LayerState, State};
 use crate::weights::Weights;
 
@@ -21,15 +20,15 @@ use crate::weights::Weights;
 pub struct Rwkv7a {
     emb: Embedding,
     blocks: Vec<Block>,
-    ln_out: LayerNorm,
+    ln_out: Norm,
     head: Linear,
 }
 
 #[derive(Module, Debug)]
 struct Block {
-    ln0: Option<LayerNorm>, // first block only
-    ln1: LayerNorm,
-    ln2: LayerNorm,
+    ln0: Option<Norm>, // first block only
+    ln1: Norm,
+    ln2: Norm,
     att: TimeMix,
     ffn: ChannelMix,
 }
@@ -68,8 +67,8 @@ impl Rwkv7a {
         x
     }
 
-    pub(super) fn logits(&self, x: Tensor<3>) -> Tensor<3> {
-        self.head.forward(self.ln_out.forward(x))
+    pub(super) fn top(&self) -> (&Norm, &Linear) {
+        (&self.ln_out, &self.head)
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
@@ -91,7 +90,7 @@ impl Block {
         &self,
         x: Tensor<3>,
         told: &Told,
-        v_first: &mut Option<Tensor<4>>,
+        v_first: &mut Option<Tensor<3>>,
         state: &mut LayerState,
         tap: Tap,
     ) -> Tensor<3> {
@@ -106,8 +105,8 @@ impl ChannelMix {
     fn forward(&self, x: Tensor<3>, told: &Told, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let [b, t, c] = x.dims();
         let [_, d] = self.s1.dims();
-        let dx = shift(&x, &mut state.ffn_x) - x.clone();
-        let k = relu(self.key.forward(x.clone() + dx * self.x_k.val())).square();
+        let stream = Stream::new(x.clone(), &mut state.ffn_x);
+        let k = relu(self.key.of_blend(&stream, self.x_k.val())).square();
         let k = tap.see("ffn.k", k);
 
         let matrix =

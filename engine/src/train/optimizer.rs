@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
+use rwkv_kernels::{AdamW, adamw};
 
 use super::settings::Rule;
 
@@ -39,24 +40,19 @@ impl Optimizer {
         gradient: Tensor<1>,
         how: Update,
     ) -> Tensor<1> {
-        let zeros = || gradient.zeros_like();
-        let gradient = gradient.clone() * how.scale;
-        let moments = self.moments.remove(name).unwrap_or_default();
-        let mut moments = moments.into_iter();
-        let first = moments.next().unwrap_or_else(zeros);
-        let kept = x * (1.0 - how.lr * how.weight_decay);
+        let mut moments = self.moments.remove(name).unwrap_or_default().into_iter();
+        let mut moment = || moments.next().unwrap_or_else(|| gradient.zeros_like());
         let (after, moments) = match *rule {
-            Rule::AdamW { betas: [b1, b2], eps, .. } => {
-                let second = moments.next().unwrap_or_else(zeros);
-                let first = first * b1 + gradient.clone() * (1.0 - b1);
-                let second = second * b2 + gradient.square() * (1.0 - b2);
-                // Early averages are too small by these factors, as they began at zero.
-                let [c1, c2] = [b1, b2].map(|b| 1.0 - b.powf(how.step as f64));
-                let root = second.clone().sqrt() / c2.sqrt() + eps;
-                (kept - first.clone() / root * (how.lr / c1), vec![first, second])
+            Rule::AdamW { betas, eps, .. } => {
+                let Update { lr: rate, weight_decay, scale, step } = how;
+                let rule = AdamW { rate, betas, eps, weight_decay, step, scale };
+                let (first, second) = (moment(), moment());
+                let [x, first, second] = adamw(x, gradient, first, second, &rule);
+                (x, vec![first, second])
             }
             Rule::Sgd { momentum, .. } => {
-                let first = first * momentum + gradient;
+                let first = moment() * momentum + gradient * how.scale;
+                let kept = x * (1.0 - how.lr * how.weight_decay);
                 (kept - first.clone() * how.lr, vec![first])
             }
         };

@@ -13,8 +13,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Gradients as Found, Int, Tensor, TensorData};
+use rwkv_kernels::with_precision;
 
-use super::loss::cross_entropy;
 use super::memory::{gradient, joined, lifted, lowered, narrowed, pulled};
 use super::optimizer::Gradients;
 use super::settings::{Carry, Settings};
@@ -151,11 +151,12 @@ impl Passes<'_> {
     ) -> Chunk {
         let before = lifted(start, self.device, follow);
         let mut state = before.clone();
-        let logits = self.rwkv.forward(part.inputs(&span, self.device), &mut state);
-        let [b, t, v] = logits.dims();
-        let logits = logits.reshape([b * t, v]);
+        let inputs = part.inputs(&span, self.device);
         let (targets, shares) = part.targets(&span, self.device);
-        let loss = cross_entropy(logits, targets, shares, part.wrap);
+        let loss = with_precision(self.settings.precision.into(), || {
+            let hidden = self.rwkv.hidden(inputs, &mut state);
+            self.rwkv.loss(hidden, targets, shares, part.wrap)
+        });
         let value = f64::from(loss.clone().into_scalar::<f32>());
         let sought = match pull {
             Some(pull) => loss + pulled(&state, pull, self.device),
@@ -274,9 +275,7 @@ pub fn loss(rwkv: &Rwkv, batch: &Batch, begin: &State, device: &Device) -> f64 {
     let shares = shares(batch);
     let part = Part { batch, shares: &shares, rows: 0..batch.rows(), wrap: 0.0 };
     let span = 0..batch.targets();
-    let logits = rwkv.forward(part.inputs(&span, device), &mut begin.clone());
-    let [b, t, v] = logits.dims();
+    let hidden = rwkv.hidden(part.inputs(&span, device), &mut begin.clone());
     let (targets, shares) = part.targets(&span, device);
-    let loss = cross_entropy(logits.reshape([b * t, v]), targets, shares, 0.0);
-    f64::from(loss.into_scalar::<f32>())
+    f64::from(rwkv.loss(hidden, targets, shares, 0.0).into_scalar::<f32>())
 }

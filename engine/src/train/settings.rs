@@ -117,6 +117,15 @@ pub enum Precision {
     Bf16,
 }
 
+impl From<Precision> for rwkv_kernels::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 impl Default for Rule {
     /// RWKV-LM's demo scripts.
     fn default() -> Self {
