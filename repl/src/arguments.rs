@@ -109,6 +109,8 @@ pub enum Task {
 pub enum Measured {
     /// The prompt: its start, keys, completion, Enter on a long script.
     Ui,
+    /// Training: a step of a small RWKV-7 on one thread, in both precisions; half a minute.
+    Train,
 }
 
 /// Arguments of `rwkv run`.

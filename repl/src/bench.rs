@@ -1,5 +1,9 @@
 //! How quick the prompt is on this machine, beside what it should be.
 
+mod train;
+
+pub use train::training;
+
 use crate::input::{self, Mode};
 use crate::timing::words;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

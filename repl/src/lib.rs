@@ -17,6 +17,7 @@ mod input;
 mod lesson;
 mod looking;
 mod manual;
+mod memory;
 mod output;
 mod papers;
 mod progress;
@@ -40,6 +41,7 @@ use std::thread;
 /// failed script, 2 after wrong usage, 130 after Ctrl-C, 141 after a closed pipe, or the script's
 /// own `exit(n)`.
 pub fn main() -> ExitCode {
+    memory::keep_freed();
     let arguments = Arguments::parse();
     panic::set_hook(Box::new(tell));
     let worker = thread::Builder::new().name("rwkv".into()).stack_size(STACK);

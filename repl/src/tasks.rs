@@ -53,6 +53,9 @@ pub fn run(arguments: Arguments) -> i32 {
         (Some(Task::Man), None) => desk.tell(papers::man),
         (Some(Task::Completions { shell }), None) => desk.tell(|_| papers::completions(shell)),
         (Some(Task::Bench { what: Measured::Ui }), None) => desk.bench(),
+        (Some(Task::Bench { what: Measured::Train }), None) => desk.result(
+            bench::training().map_err(|error| format!("training cannot be measured: {error}.")),
+        ),
         (Some(Task::Help { topic }), None) => {
             desk.tell(|session| explained(session, topic.as_deref(), out.canvas().width))
         }
