@@ -22,9 +22,11 @@ impl Emphasis {
     /// The weight of each of `tokens`, which `text` was cut into.
     fn weights(&self, text: &str, tokens: &[u32], tokenizer: &Tokenizer) -> Vec<f32> {
         let spans = self.spans(text);
+        let mut spans = spans.iter().peekable(); // they are in order
         let mut at = 0;
         let weight = |&id: &u32| {
-            let inside = spans.iter().any(|span| span.contains(&at));
+            while spans.next_if(|span| span.end <= at).is_some() {}
+            let inside = spans.peek().is_some_and(|span| span.start <= at);
             at += tokenizer.piece(id).len();
             if inside { 1.0 } else { self.elsewhere }
         };

@@ -242,8 +242,8 @@ impl Reader {
     ) -> Result<Option<Taken>> {
         let count = self.at.lanes.len() as u64;
         let share = |all: u64| {
-            let start = lane as u64 * (all / count) + at.token;
-            (at.document == 0).then(|| start..(lane as u64 + 1) * (all / count))
+            let [from, to] = [0, 1].map(|more| (lane as u64 + more) * (all / count));
+            (at.document == 0).then(|| to.min(from.saturating_add(at.token))..to)
         };
         let number = match source {
             Source::Memory(shelf, _) => {

@@ -4,6 +4,7 @@ mod bad;
 mod made;
 mod orders;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use rand_chacha::ChaCha8Rng;
@@ -11,10 +12,26 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::*;
 
+/// The folders of a test, removed when its thread ends.
+struct Folders(Vec<PathBuf>);
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            std::fs::remove_dir_all(folder).ok();
+        }
+    }
+}
+
+thread_local! {
+    static FOLDERS: RefCell<Folders> = const { RefCell::new(Folders(Vec::new())) };
+}
+
 /// A path of this test in a folder of its own.
 fn place(test: &str, name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("rwkv-data-{}-{test}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
+    FOLDERS.with_borrow_mut(|folders| folders.0.push(folder.clone()));
     folder.join(name)
 }
 
@@ -131,6 +148,9 @@ fn fingerprints_tell_data_apart() {
         let set = Dataset::text((0..tokens).collect(), &Cut::new(ctx_len, seed)).unwrap();
         set.fingerprint().to_string()
     };
+    let moved = ["here", "there"].map(|folder| file(folder, "lines.jsonl", numbered(9, 5)));
+    let [one, two] = moved.map(|path| jsonl(&path, &cut(8, Order::Usual)));
+    assert_eq!(one.fingerprint(), two.fingerprint(), "where the file lies does not matter");
     let kinds = [of(90, 8, 1), of(91, 8, 1), of(90, 9, 1), of(90, 8, 2)];
     let mut different: Vec<_> = kinds.to_vec();
     different.extend(all("kinds").iter().map(|set| set.fingerprint().to_string()));
@@ -182,6 +202,34 @@ fn only_what_is_said_in_answer_counts() {
     let counted: Vec<_> = data.next_batch(1).unwrap().weights().iter().map(|&w| w == 1.0).collect();
     let expected = "....***.....**.".bytes().map(|b| b == b'*');
     assert_eq!(counted, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_set_takes_what_it_prepares_along_when_it_ends() {
+    let path = file("ends", "lines.jsonl", numbered(9000, 500));
+    for order in [Order::Shuffled, Order::Continue] {
+        let mut set = jsonl(&path, &cut(64, order));
+        let source = set.source.clone();
+        for _ in 0..3 {
+            set.next_batch(4).unwrap();
+        }
+        // A copy begins where its model stands, not where that one's thread is.
+        assert_eq!(rows(&mut set.clone(), 4), rows(&mut set, 4));
+        drop(set);
+        assert_eq!(Arc::strong_count(&source), 1, "no thread has it any more");
+    }
+}
+
+#[test]
+fn positions_of_other_data_do_no_harm() {
+    let far = Place { document: 3, token: u64::MAX };
+    let lanes = vec![Place { document: 0, token: u64::MAX }; 3];
+    let strange = Position { place: far, lanes, samples: 7, epoch: 2, ..Position::default() };
+    for mut set in all("strange") {
+        assert!(set.go_to(&Position { part: 1 << 40, ..Position::default() }).is_err());
+        set.go_to(&strange).unwrap();
+        assert_eq!(rows(&mut set, 3).len(), 3, "{set:?}");
+    }
 }
 
 #[test]

@@ -95,3 +95,13 @@ fn a_position_is_kept_in_a_file() {
     desk.line("let parts = d.split(0.5); let mixed = d.shuffle(1);");
     assert_eq!(desk.line("parts.train.len + parts.valid.len > 30 && mixed.epoch == 0"), "true");
 }
+
+#[test]
+fn tokens_that_a_model_does_not_have_are_refused() {
+    let mut desk = desk();
+    desk.line("data::write_binidx(temp_path(\"wide\"), [[1, 2, 3, 70000, 5, 6, 7, 8]]);");
+    desk.line("let d = data::binidx(temp_path(\"wide\"), #{ ctx_len: 4, shuffle: false });");
+    desk.line("let m = init_model(\"rwkv4\", #{ n_layer: 1, n_embd: 16 });");
+    let said = desk.refusal("new_trainer(m, #{}).train_step(d.next_batch(1))");
+    assert!(said.contains("token 70000 is out of range"), "{said}");
+}
