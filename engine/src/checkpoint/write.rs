@@ -214,7 +214,9 @@ fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) 
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let name = path.file_name().ok_or(io::Error::from(io::ErrorKind::InvalidFilename))?;
     let name = name.to_string_lossy();
-    let part = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    // Two threads may write the same file: the last one to end stays.
+    let writer = format!("{}-{:?}", std::process::id(), std::thread::current().id());
+    let part = path.with_file_name(format!(".{name}.{writer}.part"));
     let file = File::create_new(&part)?;
     let written = fill(file, write).and_then(|()| Ok(fs::rename(&part, path)?));
     if written.is_err() {
