@@ -43,6 +43,17 @@ impl<E: Equation<N>, const N: usize> Operation for Pointwise<E, N> {
     }
 }
 
+/// The numbers of one channel. A loop: the closure of an array's `map` is not always inlined, and
+/// then is no vector code.
+#[inline(always)]
+fn numbers<const N: usize>(x: &[&[f32]; N], j: usize) -> [f32; N] {
+    let mut numbers = [0.0; N];
+    for i in 0..N {
+        numbers[i] = x[i][j];
+    }
+    numbers
+}
+
 struct Forward<'a, E, const N: usize> {
     x: [&'a [f32]; N],
     weight: &'a [f32],
@@ -58,7 +69,7 @@ impl<E: Equation<N>, const N: usize> Rows<1> for Forward<'_, E, N> {
             let at = (block.first + row) * c;
             let x = self.x.map(|x| &x[at..][..c]);
             for (j, y) in y.iter_mut().enumerate() {
-                *y = E::value(x.map(|x| x[j]), self.weight[j]);
+                *y = E::value(numbers(&x, j), self.weight[j]);
             }
         }
     }
@@ -79,11 +90,11 @@ impl<E: Equation<N>, const N: usize> Rows<N> for Backward<'_, E, N> {
         for row in 0..block.rows {
             let at = (block.first + row) * c;
             let (x, grad) = (self.x.map(|x| &x[at..][..c]), &self.grad[at..][..c]);
-            let mut out = block.out.each_mut().map(|out| &mut out[row * c..][..c]);
+            let out = block.out.each_mut().map(|out| &mut out[row * c..][..c]);
             for j in 0..c {
-                let (slopes, along) = E::slopes(x.map(|x| x[j]), self.weight[j]);
-                for (out, slope) in out.iter_mut().zip(slopes) {
-                    out[j] = grad[j] * slope;
+                let (slopes, along) = E::slopes(numbers(&x, j), self.weight[j]);
+                for i in 0..N {
+                    out[i][j] = grad[j] * slopes[i];
                 }
                 sums[j] = grad[j].mul_add(along, sums[j]);
             }
