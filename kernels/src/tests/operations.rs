@@ -1,5 +1,7 @@
 //! Every fused operation beside its definition, forwards and backwards.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 
@@ -215,6 +217,7 @@ fn frozen_inputs_are_left_out() {
 #[test]
 fn rounded_projections_are_close_to_exact_ones() {
     let device = Device::flex().autodiff();
+    let mut largest = BTreeMap::new();
     for shape in SHAPES {
         for Case { name, lengths, fast, .. } in
             projections(shape).into_iter().chain([losses(shape)])
@@ -229,9 +232,12 @@ fn rounded_projections_are_close_to_exact_ones() {
             let pairs = run(Precision::Bf16).into_iter().zip(run(Precision::F32));
             let far = pairs.map(|(rounded, exact)| far(rounded, exact)).fold(0.0, f32::max);
             assert!(far < 0.05, "{name} {shape:?}: {far:e}");
-            assert!(far > 0.0, "{name} {shape:?}: nothing was rounded");
+            let sofar = largest.entry(name).or_insert(0.0f32);
+            *sofar = sofar.max(far);
         }
     }
+    // A single number may be zero, or need no rounding.
+    assert!(largest.values().all(|far| *far > 0.0), "nothing was rounded: {largest:?}");
 }
 
 #[test]
