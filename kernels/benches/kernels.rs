@@ -191,9 +191,9 @@ fn products() {
     let random = |shape| Tensor::<2>::random(shape, Distribution::Default, &device);
     println!("thousand millions of operations a second in [M, K]·[N, K]ᵀ; f32; ratio");
     for [m, k, n] in [[2048, 256, 256], [2048, 256, 1024], [2048, 1024, 256], [2048, 256, 4096]] {
-        let (x, w) = (random([m, k]), random([n, k]));
-        let rounded = cost(|| linear_bf16(x.clone(), w.clone()));
-        let exact = cost(|| x.clone().matmul(w.clone().transpose()));
+        let (x, w) = (random([m, k]).unsqueeze::<3>(), random([n, k]));
+        let [rounded, exact] = [Precision::Bf16, Precision::F32]
+            .map(|precision| cost(|| with_precision(precision, || linear(x.clone(), w.clone()))));
         let rate = |seconds: f64| 2.0 * m as f64 * k as f64 * n as f64 / seconds * 1e-9;
         let ratio = exact / rounded;
         println!("{m} {k} {n}: {:6.0} {:6.0} {ratio:6.1} times", rate(rounded), rate(exact));

@@ -20,13 +20,11 @@ use burn::backend::{
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 
 mod adamw;
-mod linear_bf16;
 mod wkv4;
 mod wkv6;
 mod wkv7;
 
 pub use adamw::adamw;
-pub use linear_bf16::linear_bf16;
 pub use wkv4::wkv4;
 pub use wkv6::wkv6;
 pub use wkv7::wkv7;

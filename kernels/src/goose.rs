@@ -8,54 +8,78 @@ use burn::tensor::{Tensor, activation};
 
 use crate::cpu::goose::{ReadOut, UnitKey};
 use crate::cpu::pointwise::{Decay, EditKey, Equation, Lend, Pointwise, Sigmoid};
+use crate::cpu::thin::Thin;
 use crate::fused::{available, run};
+use crate::linear::linear_plain;
 use crate::norm::norm_plain;
+use crate::precision::wanted;
 
-/// `sigmoid(x + bias)`: `[B, T, C]`, the bias `[1, 1, C]`.
-pub fn biased_sigmoid(x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
+/// `sigmoid(x·up + bias)`: `[B, T, D] → [B, T, C]`, with a thin matrix `[D, C]` and `[1, 1, C]`.
+pub fn thin_sigmoid(x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tensor<3> {
     if available(&x.device()) {
-        return pointwise::<Sigmoid, 1>([x], bias);
+        return thin::<Sigmoid, 1>(x, up, bias, []);
     }
-    biased_sigmoid_plain(x, bias)
+    thin_sigmoid_plain(x, up, bias)
 }
 
-/// The definition of [`biased_sigmoid`] in ordinary tensor operations.
-pub fn biased_sigmoid_plain(x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
-    activation::sigmoid(x + bias)
+/// The definition of [`thin_sigmoid`] in ordinary tensor operations.
+pub fn thin_sigmoid_plain(x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tensor<3> {
+    activation::sigmoid(linear_plain(x, up.transpose()) + bias)
 }
 
-/// The share of the state that survives a token, `exp(−e^−½·sigmoid(x + bias))`, in (0.545, 1):
-/// `[B, T, C]`, the bias `[1, 1, C]`.
-pub fn decay(x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
+/// The share of the state that survives a token, `exp(−e^−½·sigmoid(x·up + bias))`, in (0.545, 1):
+/// `[B, T, D] → [B, T, C]`, with a thin matrix `[D, C]` and `[1, 1, C]`.
+pub fn decay(x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tensor<3> {
     if available(&x.device()) {
-        return pointwise::<Decay, 1>([x], bias);
+        return thin::<Decay, 1>(x, up, bias, []);
     }
-    decay_plain(x, bias)
+    decay_plain(x, up, bias)
 }
 
 /// The definition of [`decay()`] in ordinary tensor operations.
-pub fn decay_plain(x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
-    (activation::sigmoid(x + bias) * -(-0.5f64).exp()).exp()
+pub fn decay_plain(x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tensor<3> {
+    (thin_sigmoid_plain(x, up, bias) * -(-0.5f64).exp()).exp()
 }
 
-/// Values that borrow from those of the first block, `v + (first − v)·sigmoid(x + bias)`:
-/// `[B, T, C]`, the bias `[1, 1, C]`.
-pub fn lend(v: Tensor<3>, first: Tensor<3>, x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
+/// Values `[B, T, C]` that borrow from those of the first block,
+/// `v + (first − v)·sigmoid(x·up + bias)`, with `x` `[B, T, D]`, a thin matrix `[D, C]` and
+/// `[1, 1, C]`.
+pub fn lend([v, first]: [Tensor<3>; 2], x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tensor<3> {
     if available(&x.device()) {
-        return pointwise::<Lend, 3>([v, first, x], bias);
+        return thin::<Lend, 3>(x, up, bias, [v, first]);
     }
-    lend_plain(v, first, x, bias)
+    lend_plain([v, first], x, up, bias)
 }
 
 /// The definition of [`lend`] in ordinary tensor operations.
-pub fn lend_plain(v: Tensor<3>, first: Tensor<3>, x: Tensor<3>, bias: Tensor<3>) -> Tensor<3> {
-    v.clone() + (first - v) * activation::sigmoid(x + bias)
+pub fn lend_plain(
+    [v, first]: [Tensor<3>; 2],
+    x: Tensor<3>,
+    up: Tensor<2>,
+    bias: Tensor<3>,
+) -> Tensor<3> {
+    v.clone() + (first - v) * thin_sigmoid_plain(x, up, bias)
+}
+
+fn thin<E: Equation<N> + 'static, const N: usize>(
+    x: Tensor<3>,
+    up: Tensor<2>,
+    bias: Tensor<3>,
+    others: impl IntoIterator<Item = Tensor<3>>,
+) -> Tensor<3> {
+    let ([b, t, _], [_, c]) = (x.dims(), up.dims());
+    let factors = [x.into_dispatch(), up.into_dispatch(), bias.into_dispatch()];
+    let others = others.into_iter().map(Tensor::into_dispatch);
+    let inputs = factors.into_iter().chain(others).collect();
+    run(Thin::<E, N>::new(wanted()), inputs).reshape([b, t, c])
 }
 
 /// The key under which new content goes in, `k·(1 + (a − 1)·k_a)`: `[B, T, C]`, `k_a` `[1, 1, C]`.
 pub fn edit_key(k: Tensor<3>, a: Tensor<3>, k_a: Tensor<3>) -> Tensor<3> {
     if available(&k.device()) {
-        return pointwise::<EditKey, 2>([k, a], k_a);
+        let shape = k.dims();
+        let inputs = vec![k.into_dispatch(), a.into_dispatch(), k_a.into_dispatch()];
+        return run(Pointwise::<EditKey, 2>(PhantomData), inputs).reshape(shape);
     }
     edit_key_plain(k, a, k_a)
 }
@@ -63,15 +87,6 @@ pub fn edit_key(k: Tensor<3>, a: Tensor<3>, k_a: Tensor<3>) -> Tensor<3> {
 /// The definition of [`edit_key`] in ordinary tensor operations.
 pub fn edit_key_plain(k: Tensor<3>, a: Tensor<3>, k_a: Tensor<3>) -> Tensor<3> {
     k * ((a - 1) * k_a + 1)
-}
-
-fn pointwise<E: Equation<N> + 'static, const N: usize>(
-    x: [Tensor<3>; N],
-    weight: Tensor<3>,
-) -> Tensor<3> {
-    let shape = x[0].dims();
-    let inputs = x.into_iter().chain([weight]).map(Tensor::into_dispatch).collect();
-    run(Pointwise::<E, N>(PhantomData), inputs).reshape(shape)
 }
 
 /// The key under which old content is taken out: `k·k_k`, of length 1 in each of `heads` heads:

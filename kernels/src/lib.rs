@@ -16,7 +16,6 @@ mod cpu;
 mod fused;
 mod goose;
 mod linear;
-mod linear_bf16;
 mod loss;
 mod norm;
 mod precision;
@@ -29,11 +28,10 @@ mod wkv7;
 pub use adamw::{AdamW, adamw, adamw_plain};
 pub use chunks::CHUNK;
 pub use goose::{
-    biased_sigmoid, biased_sigmoid_plain, decay, decay_plain, edit_key, edit_key_plain, lend,
-    lend_plain, read_out, read_out_plain, unit_key, unit_key_plain,
+    decay, decay_plain, edit_key, edit_key_plain, lend, lend_plain, read_out, read_out_plain,
+    thin_sigmoid, thin_sigmoid_plain, unit_key, unit_key_plain,
 };
-pub use linear::{Stream, linear, linear_plain, relu_squared_linear};
-pub use linear_bf16::{linear_bf16, linear_bf16_plain};
+pub use linear::{Stream, linear, linear_plain, relu_squared_linear, thin_linear};
 pub use loss::{head_loss, head_loss_plain};
 pub use norm::{norm, norm_plain};
 pub use precision::{Precision, with_precision};

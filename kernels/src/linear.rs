@@ -1,29 +1,42 @@
 //! Projections, with what comes right before them: it is made again on the way back, which is
 //! quicker than to keep it.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
+use burn::tensor::{DType, Tensor};
 
 use crate::cpu::linear::{Before, Linear};
 use crate::fused::{available, run};
-use crate::precision::wanted;
+use crate::precision::{Precision, wanted};
 
 /// `x·Wᵀ`: `[B, T, in] → [B, T, out]` with a weight `[out, in]`.
 pub fn linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     if !available(&x.device()) {
         return linear_plain(x, weight);
     }
-    let ([b, t, width], [out, _]) = (x.dims(), weight.dims());
-    let inputs = vec![x.into_dispatch(), weight.into_dispatch()];
-    run(Linear { before: Before::Nothing, width, turned: false, precision: wanted() }, inputs)
-        .reshape([b, t, out])
+    let [out, _] = weight.dims();
+    fused(x, weight, Before::Nothing, false, out)
 }
 
-/// The definition of [`linear`] in ordinary tensor operations; runs on every device.
+/// `x·W`: [`linear`] with a thin matrix, which is stored the other way round, `[in, out]`.
+pub fn thin_linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
+    if !available(&x.device()) {
+        return linear_plain(x, weight.transpose());
+    }
+    let [_, out] = weight.dims();
+    fused(x, weight, Before::Nothing, true, out)
+}
+
+/// The definition of [`linear`] in ordinary tensor operations; runs on every device. Where factors
+/// are rounded, so is the result.
 pub fn linear_plain(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     let ([b, t, width], [out, _]) = (x.dims(), weight.dims());
     // One tall matrix instead of a batch of them: the weight is read once.
-    x.reshape([b * t, width]).matmul(weight.transpose()).reshape([b, t, out])
+    let (x, weight) = (x.reshape([b * t, width]), weight.transpose());
+    let y = match wanted() {
+        Precision::F32 => x.matmul(weight),
+        Precision::Bf16 => x.cast(DType::BF16).matmul(weight.cast(DType::BF16)).cast(DType::F32),
+    };
+    y.reshape([b, t, out])
 }
 
 /// `max(x, 0)²·Wᵀ`: [`linear`] of squared positive numbers.
@@ -31,10 +44,14 @@ pub fn relu_squared_linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     if !available(&x.device()) {
         return linear_plain(relu(x).square(), weight);
     }
-    let ([b, t, width], [out, _]) = (x.dims(), weight.dims());
+    let [out, _] = weight.dims();
+    fused(x, weight, Before::SquaredRelu, false, out)
+}
+
+fn fused(x: Tensor<3>, weight: Tensor<2>, before: Before, turned: bool, out: usize) -> Tensor<3> {
+    let [b, t, width] = x.dims();
     let inputs = vec![x.into_dispatch(), weight.into_dispatch()];
-    run(Linear { before: Before::SquaredRelu, width, turned: false, precision: wanted() }, inputs)
-        .reshape([b, t, out])
+    run(Linear { before, width, turned, precision: wanted() }, inputs).reshape([b, t, out])
 }
 
 /// A sequence and what came before it, of which projections read blends.

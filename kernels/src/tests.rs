@@ -79,8 +79,8 @@ fn six(f: fn(T4, T4, T4, T4, Tensor<2>, &mut T4) -> T4, x: &[T4]) -> (T4, T4) {
 }
 
 fn seven(f: fn(T4, T4, T4, T4, T4, T4, &mut T4) -> T4, x: &[T4]) -> (T4, T4) {
-    let [r, w, k, v, a, b, mut state] = x.to_vec().try_into().unwrap();
-    (f(r, w, k, v, a, b, &mut state), state)
+    let [r, w, k, v, kappa, a, mut state] = x.to_vec().try_into().unwrap();
+    (f(r, w, k, v, kappa, a, &mut state), state)
 }
 
 thread_local! {
@@ -144,8 +144,8 @@ fn inputs_of_seven([b, t, h, n]: [usize; 4], device: &Device) -> Vec<T4> {
         decay,
         key,
         random(-1.0, 1.0, each, device),
-        -kappa.clone(),
-        kappa * rate,
+        kappa,
+        rate,
         random(-0.5, 0.5, [b, h, n, n], device),
     ]
 }

@@ -8,27 +8,27 @@ use crate::fused;
 /// The recurrence of RWKV-7 (arXiv 2503.14456, section 3), by the fastest way the device has.
 ///
 /// ```text
-/// S ← S·diag(w) + (S·a)·bᵀ + v·kᵀ          y = S·r
+/// S ← S·(diag(w) − κ·(a ⊙ κ)ᵀ) + v·kᵀ          y = S·r
 /// ```
 ///
-/// `r w k v a b`: `[B, T, H, N]`, `w` in (0, 1). `state`: `[B, H, N, N]` = `[.., value, key]`.
-/// Returns `y`, `[B, T, H, N]`.
+/// `r w k v κ a`: `[B, T, H, N]`; `w` in (0, 1), `a` too, `κ` of length 1. `state`: `[B, H, N, N]` =
+/// `[.., value, key]`. Returns `y`, `[B, T, H, N]`.
 pub fn wkv7(
     r: Tensor<4>,
     w: Tensor<4>,
     k: Tensor<4>,
     v: Tensor<4>,
+    kappa: Tensor<4>,
     a: Tensor<4>,
-    b: Tensor<4>,
     state: &mut Tensor<4>,
 ) -> Tensor<4> {
     let [_, tokens, _, _] = r.dims();
     if fused::available(&r.device()) {
-        fused::wkv7([r, w, k, v, a, b], state)
+        fused::wkv7([r, w, k, v, kappa, a], state)
     } else if tokens > 1 {
-        wkv7_chunked(r, w, k, v, a, b, state)
+        wkv7_chunked(r, w, k, v, kappa, a, state)
     } else {
-        wkv7_plain(r, w, k, v, a, b, state)
+        wkv7_plain(r, w, k, v, kappa, a, state)
     }
 }
 
@@ -43,20 +43,21 @@ pub fn wkv7_chunked(
     w: Tensor<4>,
     k: Tensor<4>,
     v: Tensor<4>,
+    kappa: Tensor<4>,
     a: Tensor<4>,
-    b: Tensor<4>,
     state: &mut Tensor<4>,
 ) -> Tensor<4> {
     let parts = split(r.dims()[1]).map(|(start, size)| {
         let part = |x: &Tensor<4>| x.clone().narrow(1, start, size).swap_dims(1, 2);
-        chunk([&r, &w, &k, &v, &a, &b].map(part), state).swap_dims(1, 2)
+        chunk([&r, &w, &k, &v, &kappa, &a].map(part), state).swap_dims(1, 2)
     });
     Tensor::cat(parts.collect(), 1)
 }
 
-/// One chunk; `r w k v a b` and `y` are `[B, H, L, N]`.
-fn chunk([r, w, k, v, a, b]: [Tensor<4>; 6], state: &mut Tensor<4>) -> Tensor<4> {
+/// One chunk; `r w k v κ a` and `y` are `[B, H, L, N]`.
+fn chunk([r, w, k, v, kappa, a]: [Tensor<4>; 6], state: &mut Tensor<4>) -> Tensor<4> {
     let [_, _, l, _] = r.dims();
+    let share = -(a * kappa.clone());
     let d = w.clamp_min(LEAST_DECAY).log();
     let device = r.device();
     let faded = |weight: &dyn Fn(usize, usize) -> f32| {
@@ -68,25 +69,26 @@ fn chunk([r, w, k, v, a, b]: [Tensor<4>; 6], state: &mut Tensor<4>) -> Tensor<4>
     // Fading between two tokens, as a quotient of fadings from the middle of the chunk on: from
     // there they reach least far in both directions.
     let middle = |j: usize| one(j < l / 2);
-    let asks = a.clone() * faded(&|t, j| one(j < t) - middle(j));
+    let asks = kappa.clone() * faded(&|t, j| one(j < t) - middle(j));
     let reads = r.clone() * faded(&|t, j| one(j <= t) - middle(j));
     let back = faded(&|t, j| middle(j) - one(j <= t));
-    let (b_back, k_back) = ((b.clone() * back.clone()).transpose(), (k.clone() * back).transpose());
+    let (share_back, k_back) =
+        ((share.clone() * back.clone()).transpose(), (k.clone() * back).transpose());
 
     // What every token removes: from the past, and from what was written and removed since.
-    let past = (a * faded(&|t, j| one(j < t))).matmul(state.clone().transpose());
+    let past = (kappa * faded(&|t, j| one(j < t))).matmul(state.clone().transpose());
     let written = asks.clone().matmul(k_back.clone()).tril(-1).matmul(v.clone());
-    let removed = solve(asks.matmul(b_back.clone()).tril(-1), past + written);
+    let removed = solve(asks.matmul(share_back.clone()).tril(-1), past + written);
 
     let past = (r * faded(&|t, j| one(j <= t))).matmul(state.clone().transpose());
     let y = past
-        + reads.clone().matmul(b_back).tril(0).matmul(removed.clone())
+        + reads.clone().matmul(share_back).tril(0).matmul(removed.clone())
         + reads.matmul(k_back).tril(0).matmul(v.clone());
 
     let after = faded(&|t, j| one(j > t));
     let kept = faded(&|_, _| 1.0).narrow(2, 0, 1); // [B, H, 1, N]
     *state = state.clone() * kept
-        + removed.transpose().matmul(b * after.clone())
+        + removed.transpose().matmul(share * after.clone())
         + v.transpose().matmul(k * after);
     y
 }
@@ -116,8 +118,8 @@ pub fn wkv7_plain(
     w: Tensor<4>,
     k: Tensor<4>,
     v: Tensor<4>,
+    kappa: Tensor<4>,
     a: Tensor<4>,
-    b: Tensor<4>,
     state: &mut Tensor<4>,
 ) -> Tensor<4> {
     let [_, tokens, _, _] = r.dims();
@@ -127,7 +129,8 @@ pub fn wkv7_plain(
         let row = |x: &Tensor<4>| x.clone().narrow(1, t, 1).swap_dims(1, 2); // [B, H, 1, N]
         let col = |x: &Tensor<4>| row(x).swap_dims(2, 3); // [B, H, N, 1]
 
-        s = s.clone() * row(&w) + s.matmul(col(&a)).matmul(row(&b)) + col(&v).matmul(row(&k));
+        let removed = s.clone().matmul(col(&kappa)).matmul(row(&a) * row(&kappa));
+        s = s * row(&w) - removed + col(&v).matmul(row(&k));
         y.push(s.clone().matmul(col(&r)).squeeze_dim::<3>(3)); // [B, H, N]
     }
     *state = s;

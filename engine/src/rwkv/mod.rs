@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
-use rwkv_kernels::Stream;
+use rwkv_kernels::thin_linear;
 
 use crate::layers::{Linear, Norm};
 use crate::state::State;
@@ -261,28 +261,12 @@ fn squared(value: &Linear, k: Tensor<3>, tap: Tap) -> Tensor<3> {
     }
 }
 
-/// Two thin matrices with something in between: `f(x·down)·up`, where `x` is the blend of a stream;
-/// `[B, T, A]`.
-fn low_rank_of_blend(
-    x: &Stream,
-    mu: &Param<Tensor<3>>,
-    down: &Param<Tensor<2>>,
-    f: fn(Tensor<2>) -> Tensor<2>,
-    up: &Param<Tensor<2>>,
-) -> Tensor<3> {
-    let ([b, t, _], [d, a]) = (x.x.dims(), up.dims());
-    let thin = x.narrow(mu.val(), down.val()).reshape([b * t, d]);
-    f(thin).matmul(up.val()).reshape([b, t, a])
-}
-
 /// Two thin matrices with something in between: `f(x·down)·up`, `[B, T, C] → [B, T, A]`.
 fn low_rank(
     x: Tensor<3>,
     down: &Param<Tensor<2>>,
-    f: fn(Tensor<2>) -> Tensor<2>,
+    f: fn(Tensor<3>) -> Tensor<3>,
     up: &Param<Tensor<2>>,
 ) -> Tensor<3> {
-    let ([b, t, c], [_, a]) = (x.dims(), up.dims());
-    // One tall matrix: the thin ones are read once, and their gradients are one product each.
-    f(x.reshape([b * t, c]).matmul(down.val())).matmul(up.val()).reshape([b, t, a])
+    thin_linear(f(thin_linear(x, down.val())), up.val())
 }

@@ -9,11 +9,11 @@ use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::tensor::activation::{sigmoid, tanh};
 use burn::tensor::{Device, Int, Tensor};
-use rwkv_kernels::{Stream, biased_sigmoid, decay, edit_key, lend, unit_key, wkv7};
+use rwkv_kernels::{Stream, decay, edit_key, lend, thin_linear, thin_sigmoid, unit_key, wkv7};
 
 use super::fresh::{Fresh, Sizes};
+use super::squared;
 use super::tap::Tap;
-use super::{low_rank_of_blend, squared};
 use crate::layers::{Embedding, Linear, Norm};
 use crate::state::{LayerState, State};
 use crate::weights::{Named, Weights};
@@ -148,19 +148,18 @@ impl TimeMix {
         let k = self.key.of_blend(&x, self.x_k.val());
         let v = self.lend(self.value.of_blend(&x, self.x_v.val()), &x, v_first);
         let v = tap.see("v", heads(v));
-        let d = low_rank_of_blend(&x, &self.x_w, &self.w1, tanh, &self.w2);
-        let w = tap.see("w", heads(decay(d, self.w0.val()))); // in (0.545, 1)
-        let a = low_rank_of_blend(&x, &self.x_a, &self.a1, |x| x, &self.a2);
-        let a = tap.see("a", biased_sigmoid(a, self.a0.val()));
-        let g = tap.see("g", low_rank_of_blend(&x, &self.x_g, &self.g1, sigmoid, &self.g2));
+        let w = tanh(x.narrow(self.x_w.val(), self.w1.val()));
+        let w = tap.see("w", heads(decay(w, self.w2.val(), self.w0.val()))); // in (0.545, 1)
+        let a = x.narrow(self.x_a.val(), self.a1.val());
+        let a = tap.see("a", thin_sigmoid(a, self.a2.val(), self.a0.val()));
+        let g = sigmoid(x.narrow(self.x_g.val(), self.g1.val()));
+        let g = tap.see("g", thin_linear(g, self.g2.val()));
 
         // The key under which old content is taken out, and the key under which new goes in.
-        let removal = tap.see("kappa", unit_key(k.clone(), self.k_k.val(), h));
+        let kappa = tap.see("kappa", unit_key(k.clone(), self.k_k.val(), h));
         let k = tap.see("k", heads(edit_key(k, a.clone(), self.k_a.val())));
-        let a = removal.clone() * heads(a);
 
-        // The sign stands at `a`, because the key itself is kept for the way back in any case.
-        let y = wkv7(r.clone(), w, k.clone(), v.clone(), removal, -a, &mut state.wkv);
+        let y = wkv7(r.clone(), w, k.clone(), v.clone(), kappa, heads(a), &mut state.wkv);
         let y = tap.see("y", y);
         self.output.forward(tap.see("o", self.ln_x.read_out([y, r, k, v], g, self.r_k.val())))
     }
@@ -174,8 +173,8 @@ impl TimeMix {
     fn lend(&self, v: Tensor<3>, x: &Stream, v_first: &mut Option<Tensor<3>>) -> Tensor<3> {
         match (v_first, &self.v0, &self.v1, &self.v2) {
             (Some(first), Some(v0), Some(v1), Some(v2)) => {
-                let share = low_rank_of_blend(x, &self.x_v, v1, |x| x, v2);
-                lend(v, first.clone(), share, v0.val())
+                let share = x.narrow(self.x_v.val(), v1.val());
+                lend([v, first.clone()], share, v2.val(), v0.val())
             }
             (first, ..) => first.insert(v).clone(),
         }

@@ -7,31 +7,36 @@
 
 use std::ops::Range;
 
-use pulp::Arch;
+use pulp::{Arch, Simd};
 
 use super::heads::{CHUNK, Rows, Sizes};
+use super::vectors::{Column, pack};
 
 mod backward;
 mod forward;
 
-/// `r w k v a b`, each `[B, T, H, N]`, contiguous.
+/// `r w k v κ a`, each `[B, T, H, N]`, contiguous.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     pub r: &'a [f32],
     pub w: &'a [f32],
     pub k: &'a [f32],
     pub v: &'a [f32],
+    pub kappa: &'a [f32],
     pub a: &'a [f32],
-    pub b: &'a [f32],
 }
 
 impl<'a> Inputs<'a> {
-    /// What all rows of a state read of a token at this place: `r w k a b`.
+    /// What all rows of a state read of a token at this place, into a table: `r w k κ` and the key
+    /// under which they lose what `κ` finds, `−a ⊙ κ`.
     #[inline(always)]
-    fn keys(self, place: Range<usize>) -> [&'a [f32]; 5] {
-        let Inputs { r, w, k, a, b, .. } = self;
+    fn keys<S: Simd>(self, simd: S, place: Range<usize>, table: &mut [Column<S, 5>]) {
+        let Inputs { r, w, k, kappa, a, .. } = self;
         let (start, end) = (place.start, place.end);
-        [&r[start..end], &w[start..end], &k[start..end], &a[start..end], &b[start..end]]
+        pack(simd, [r, w, k, kappa, a].map(|x| &x[start..end]), table);
+        for column in table {
+            column[LOST] = simd.neg_f32s(simd.mul_f32s(column[LOST], column[KAPPA]));
+        }
     }
 }
 
@@ -39,14 +44,14 @@ impl<'a> Inputs<'a> {
 const R: usize = 0;
 const W: usize = 1;
 const K: usize = 2;
-const A: usize = 3;
-const B: usize = 4;
+const KAPPA: usize = 3;
+const LOST: usize = 4;
 
 /// What a forward pass leaves.
 pub struct Forward {
     /// `y` `[B, T, H, N]` and behind it the last state `[B, H, N, N]`.
     pub packed: Vec<f32>,
-    /// `S·a` of every token, `[B, T, H, N]`; empty unless kept.
+    /// `S·κ` of every token, `[B, T, H, N]`; empty unless kept.
     pub removed: Vec<f32>,
     /// The state before every chunk, `[B, H, T / CHUNK, N, N]`; empty unless kept.
     pub states: Vec<f32>,
@@ -76,7 +81,7 @@ pub fn forward(sizes: Sizes, x: Inputs, state: &[f32], keep: bool) -> Forward {
     Forward { packed, removed, states }
 }
 
-/// Gradients of `r w k v a b` and of the first state, from the gradient of [`Forward::packed`].
+/// Gradients of `r w k v κ a` and of the first state, from the gradient of [`Forward::packed`].
 pub fn backward(
     sizes: Sizes,
     x: Inputs,

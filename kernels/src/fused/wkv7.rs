@@ -6,7 +6,7 @@ use super::{Kept, Operation, Saved, run, unpack};
 use crate::cpu::Sizes;
 use crate::cpu::wkv7::{Inputs, backward, forward};
 
-/// [`crate::wkv7()`] for `r w k v a b`; the state moves on.
+/// [`crate::wkv7()`] for `r w k v κ a`; the state moves on.
 pub fn wkv7(x: [Tensor<4>; 6], state: &mut Tensor<4>) -> Tensor<4> {
     let shape @ [batch, tokens, heads, n] = x[0].dims();
     let kept = state.dims();
@@ -32,5 +32,5 @@ impl Operation for Wkv7 {
 }
 
 fn named<'a>(x: &[&'a [f32]]) -> Inputs<'a> {
-    Inputs { r: x[0], w: x[1], k: x[2], v: x[3], a: x[4], b: x[5] }
+    Inputs { r: x[0], w: x[1], k: x[2], v: x[3], kappa: x[4], a: x[5] }
 }

@@ -2,9 +2,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{A, B, CHUNK, Inputs, K, R, Rows, Sizes, W};
+use super::{CHUNK, Inputs, K, KAPPA, LOST, R, Rows, Sizes, W};
 use crate::cpu::vectors::{
-    Column, columns, pack, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
+    Column, columns, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
 };
 
 /// Rows of the state that pass the tokens together.
@@ -19,7 +19,7 @@ pub struct Head<'a> {
     pub removed: &'a [f32],
     pub states: &'a [f32],
     pub dy: &'a [f32],
-    /// Of `r w k v a b`.
+    /// Of `r w k v κ a`.
     pub grads: [Rows<'a>; 6],
     /// The gradient of the last state on the way in, of the first on the way out.
     pub state: &'a mut [f32],
@@ -27,7 +27,7 @@ pub struct Head<'a> {
 
 /// Tables of one head for one chunk.
 struct Chunk<S: Simd> {
-    /// `r w k a b` of every token.
+    /// `r w k κ` and what `κ` loses, of every token.
     keys: Vec<Column<S, 5>>,
     /// Their gradients.
     grads: Vec<Column<S, 5>>,
@@ -63,16 +63,23 @@ impl Head<'_> {
         let width = columns::<S>(n);
         let place = self.sizes.places(self.head);
         for (t, keys) in self.sizes.span(chunk).zip(tables.keys.chunks_exact_mut(width)) {
-            pack(simd, self.x.keys(place(t)), keys);
+            self.x.keys(simd, place(t), keys);
         }
         tables.grads.fill(Column([simd.splat_f32s(0.0); 5]));
         for top in (0..n).step_by(ROWS) {
             self.rows(simd, chunk, top, tables);
         }
-        let [r, w, k, _, a, b] = &mut self.grads;
+        let [r, w, k, _, kappa, a] = &mut self.grads;
         for (t, found) in self.sizes.span(chunk).zip(tables.grads.chunks_exact(width)) {
-            for (i, rows) in [&mut *r, w, k, a, b].into_iter().enumerate() {
+            for (i, rows) in [&mut *r, w, k, kappa, a].into_iter().enumerate() {
                 unpack(simd, found, i, rows[t]);
+            }
+            // The last table is that of `−a ⊙ κ`.
+            let [of_kappa, of_a] = [self.x.kappa, self.x.a].map(|x| &x[place(t)]);
+            let own = kappa[t].iter_mut().zip(&mut *a[t]).zip(of_kappa.iter().zip(of_a));
+            for ((dkappa, da), (kappa, a)) in own {
+                *dkappa -= a * *da;
+                *da *= -kappa;
             }
         }
     }
@@ -110,7 +117,7 @@ impl Head<'_> {
     }
 }
 
-/// One step of the state, without reading it: `after = before·diag(w) + removed·bᵀ + v·kᵀ`.
+/// One step of the state, without reading it: `after = before·diag(w) − removed·(a ⊙ κ)ᵀ + v·kᵀ`.
 #[inline(always)]
 fn again<S: Simd>(
     simd: S,
@@ -123,7 +130,7 @@ fn again<S: Simd>(
     let (v, removed) = (splat(simd, v), splat(simd, removed));
     for ((x, before), after) in keys.iter().zip(before).zip(after) {
         for i in 0..ROWS {
-            let written = simd.mul_add_e_f32s(removed[i], x[B], simd.mul_f32s(v[i], x[K]));
+            let written = simd.mul_add_e_f32s(removed[i], x[LOST], simd.mul_f32s(v[i], x[K]));
             after[i] = simd.mul_add_e_f32s(before[i], x[W], written);
         }
     }
@@ -152,20 +159,20 @@ fn back<S: Simd>(
             dx[R] = fma(dy[i], after[i], dx[R]);
             dx[W] = fma(ds[i], before[i], dx[W]);
             dx[K] = fma(v[i], ds[i], dx[K]);
-            dx[B] = fma(removed[i], ds[i], dx[B]);
+            dx[LOST] = fma(removed[i], ds[i], dx[LOST]);
             dv[i] = fma(ds[i], x[K], dv[i]);
-            dgone[i] = fma(ds[i], x[B], dgone[i]);
+            dgone[i] = fma(ds[i], x[LOST], dgone[i]);
         }
         (*to, *rows) = (dx, ds);
     }
     let dgone = splat(simd, sums(simd, dgone));
     for (((x, to), rows), before) in keys.iter().zip(grads).zip(rows).zip(before) {
-        let (mut da, mut ds) = (to[A], *rows);
+        let (mut dkappa, mut ds) = (to[KAPPA], *rows);
         for i in 0..ROWS {
-            da = fma(dgone[i], before[i], da);
-            ds[i] = fma(ds[i], x[W], simd.mul_f32s(dgone[i], x[A]));
+            dkappa = fma(dgone[i], before[i], dkappa);
+            ds[i] = fma(ds[i], x[W], simd.mul_f32s(dgone[i], x[KAPPA]));
         }
-        (to[A], *rows) = (da, ds);
+        (to[KAPPA], *rows) = (dkappa, ds);
     }
     sums(simd, dv)
 }

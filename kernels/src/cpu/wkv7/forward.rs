@@ -2,10 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{A, B, CHUNK, Inputs, K, R, Rows, Sizes, W};
-use crate::cpu::vectors::{
-    Column, columns, pack, pack_rows, put, some, splat, sums, unpack_rows, zeros,
-};
+use super::{CHUNK, Inputs, K, KAPPA, LOST, R, Rows, Sizes, W};
+use crate::cpu::vectors::{Column, columns, pack_rows, put, some, splat, sums, unpack_rows, zeros};
 
 /// Rows of the state that pass the tokens together.
 const ROWS: usize = 8;
@@ -38,7 +36,7 @@ impl WithSimd for Head<'_> {
                 kept.copy_from_slice(self.state);
             }
             for (t, keys) in self.sizes.span(chunk).zip(keys.chunks_exact_mut(width)) {
-                pack(simd, self.x.keys(place(t)), keys);
+                self.x.keys(simd, place(t), keys);
             }
             for top in (0..n).step_by(ROWS) {
                 pack_rows(simd, self.state, n, top, &mut rows);
@@ -68,7 +66,7 @@ fn step<S: Simd>(
     let mut removed = zero;
     for (x, s) in keys.iter().zip(&*rows) {
         for i in 0..ROWS {
-            removed[i] = simd.mul_add_e_f32s(s[i], x[A], removed[i]);
+            removed[i] = simd.mul_add_e_f32s(s[i], x[KAPPA], removed[i]);
         }
     }
     let removed = sums(simd, removed);
@@ -77,7 +75,7 @@ fn step<S: Simd>(
     for (x, s) in keys.iter().zip(rows) {
         let mut new = *s; // a copy, for that stays in registers
         for i in 0..ROWS {
-            let written = simd.mul_add_e_f32s(gone[i], x[B], simd.mul_f32s(v[i], x[K]));
+            let written = simd.mul_add_e_f32s(gone[i], x[LOST], simd.mul_f32s(v[i], x[K]));
             new[i] = simd.mul_add_e_f32s(new[i], x[W], written);
             y[i] = simd.mul_add_e_f32s(new[i], x[R], y[i]);
         }
