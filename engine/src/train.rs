@@ -6,6 +6,7 @@
 mod graph;
 mod groups;
 mod keep;
+mod limit;
 mod lora;
 mod memory;
 mod optimizer;
@@ -15,6 +16,7 @@ mod settings;
 
 pub use groups::{Group, Pattern};
 pub use keep::Kept;
+pub use limit::Product;
 pub use lora::merge;
 pub use optimizer::Gradients;
 pub use schedule::{Schedule, Shape};
@@ -186,7 +188,7 @@ impl Trainer {
     /// the first state.
     pub fn evaluate(&self, batch: &Batch) -> f64 {
         let device = self.device.clone().inner();
-        passes::loss(&self.rwkv(), batch, &self.first_of(batch.rows()), &device)
+        passes::loss(&self.rwkv(), batch, &self.first.repeated(batch.rows()), &device)
     }
 
     /// Loss of a batch and the gradient of everything that learns, L2Wrap included, as the next
@@ -205,16 +207,11 @@ impl Trainer {
     }
 
     fn lesson(&mut self, batch: &Batch, interrupt: &AtomicBool) -> Result<Lesson> {
-        let first = self.first_of(batch.rows());
+        let first = self.first.repeated(batch.rows());
         let begin = self.memory.begin(&first, batch.continues(), &self.settings);
         let Self { rwkv, device, settings, names, .. } = &*self;
         let passes = Passes { rwkv, device, settings, names, interrupt };
         passes.lesson(batch, &begin, settings.learns_start())
-    }
-
-    /// The first state of every row.
-    fn first_of(&self, rows: usize) -> State {
-        memory::joined(vec![self.first.clone(); rows])
     }
 
     fn update(&mut self, gradients: Gradients, first: Vec<Tensor<3>>, scale: f64, lr: f64) {

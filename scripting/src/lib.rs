@@ -70,5 +70,6 @@ pub use error::{Failure, FailureKind, Place};
 pub use help::wrapped;
 pub use picture::{Picture, is_picture};
 pub use rwkv_engine::progress::{Job, Progress};
+pub use rwkv_engine::train::{Precision, Product};
 pub use session::{Options, Output, Session};
 pub use view::{Bars, Canvas, Curve, Depth, Heatmap, Image, Line, Table, View};

@@ -25,11 +25,7 @@ impl Memory {
     /// What the rows of the next batch start from: `first` is the first state of each row,
     /// `continues` whether the rows go on where those of the last batch ended.
     pub fn begin(&mut self, first: &State, continues: bool, settings: &Settings) -> State {
-        let rows = first.layers.first().map_or(0, |layer| layer.att_x.dims()[0]);
-        let fits = |state: &&State| {
-            state.layers.first().is_some_and(|layer| layer.att_x.dims()[0] == rows)
-        };
-        let carried = self.carried.take().filter(|state| fits(&state));
+        let carried = self.carried.take().filter(|state| state.texts() == first.texts());
         match (settings.carry, carried) {
             (Carry::Detach | Carry::Grad | Carry::Pass, Some(state)) if continues => state,
             (Carry::Pass, Some(state)) => self.passed(&state, first, settings),
@@ -39,16 +35,16 @@ impl Memory {
 
     /// Every row from what the row before it left, but a few from the first state.
     fn passed(&mut self, left: &State, first: &State, settings: &Settings) -> State {
-        let rows = left.layers[0].att_x.dims()[0];
+        let rows = left.texts();
         let mut random = self.chance(settings.seed);
         let restarts = (0..rows).map(|_| f64::from(random.unit()) < settings.restart);
         let restarts: Vec<bool> = restarts.collect();
         let choose = |row: usize| {
             let (state, from) =
                 if restarts[row] { (first, row) } else { (left, (row + rows - 1) % rows) };
-            narrowed(state, from, 1)
+            state.of_text(from)
         };
-        joined((0..rows).map(choose).collect())
+        State::joined(&(0..rows).map(choose).collect::<Vec<_>>())
     }
 
     /// The state with noise on its matrices, where noise was asked for.
@@ -95,36 +91,6 @@ fn sizes(layer: &LayerState) -> Vec<f32> {
     let squares = squares.reshape([h]).into_data().try_into_vec::<f32>();
     let squares = squares.expect("states are f32");
     squares.into_iter().map(|sum| (sum / (b * n * m) as f32).sqrt()).collect()
-}
-
-/// `count` rows of a state from `from` on.
-pub fn narrowed(state: &State, from: usize, count: usize) -> State {
-    let layer = |layer: &LayerState| LayerState {
-        att_x: layer.att_x.clone().narrow(0, from, count),
-        ffn_x: layer.ffn_x.clone().narrow(0, from, count),
-        wkv: layer.wkv.clone().narrow(0, from, count),
-        tiny: layer.tiny.clone().map(|tiny| tiny.narrow(0, from, count)),
-    };
-    State::new(state.layers.iter().map(layer).collect())
-}
-
-/// The rows of several states, one after the other.
-pub fn joined(states: Vec<State>) -> State {
-    if let [one] = &states[..] {
-        return one.clone();
-    }
-    let layers = states.first().map_or(0, |state| state.layers.len());
-    let layer = |i: usize| {
-        let all = || states.iter().map(|state| &state.layers[i]);
-        let tiny: Option<Vec<_>> = all().map(|layer| layer.tiny.clone()).collect();
-        LayerState {
-            att_x: Tensor::cat(all().map(|layer| layer.att_x.clone()).collect(), 0),
-            ffn_x: Tensor::cat(all().map(|layer| layer.ffn_x.clone()).collect(), 0),
-            wkv: Tensor::cat(all().map(|layer| layer.wkv.clone()).collect(), 0),
-            tiny: tiny.map(|tiny| Tensor::cat(tiny, 0)),
-        }
-    };
-    State::new((0..layers).map(layer).collect())
 }
 
 /// The state on the graph of `device`; with `follow` its own gradient can be asked for.

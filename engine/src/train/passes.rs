@@ -15,7 +15,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Gradients as Found, Int, Tensor, TensorData};
 use rwkv_kernels::with_precision;
 
-use super::memory::{gradient, joined, lifted, lowered, narrowed, pulled};
+use super::memory::{gradient, lifted, lowered, pulled};
 use super::optimizer::Gradients;
 use super::settings::{Carry, Settings};
 use crate::data::Batch;
@@ -83,7 +83,7 @@ impl Passes<'_> {
         for from in (0..rows).step_by(size) {
             let to = (from + size).min(rows);
             let part = Part { batch, shares: &shares, rows: from..to, wrap };
-            let begin = narrowed(begin, from, to - from);
+            let begin = begin.of_texts(from..to);
             left.push(match self.settings.carry {
                 Carry::Grad | Carry::Pass => self.through(&part, begin, learns_start, &mut sum)?,
                 Carry::None | Carry::Detach => self.along(&part, begin, learns_start, &mut sum)?,
@@ -93,7 +93,7 @@ impl Passes<'_> {
             loss: sum.loss,
             gradients: sum.gradients,
             first: sum.first,
-            left: joined(left),
+            left: State::joined(&left),
         })
     }
 
