@@ -16,6 +16,7 @@ const LESSONS: &[(&str, &str)] = &[
     ("6_past_the_trained_length", include_str!("../../scripts/lessons/6_past_the_trained_length.rhai")),
     ("7_editing_one_memory", include_str!("../../scripts/lessons/7_editing_one_memory.rhai")),
     ("8_forgetting", include_str!("../../scripts/lessons/8_forgetting.rhai")),
+    ("9_training_with_a_carried_state", include_str!("../../scripts/lessons/9_training_with_a_carried_state.rhai")),
 ];
 
 /// A script cut into steps, and how far somebody has come.
