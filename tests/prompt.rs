@@ -142,7 +142,7 @@ fn tab_completes_members_commands_and_their_arguments() {
     for (keys, line) in [
         ("model.forward_g\t", "rwkv> model.forward_gpt("),
         ("/les\t", "rwkv> /lesson"),
-        ("/load demo:\t", "rwkv> /load demo:tales"),
+        ("/load demo:t\t", "rwkv> /load demo:tales"),
         ("/drop mod\t", "rwkv> /drop model"),
         ("/time model.forward_g\t", "rwkv> /time model.forward_gpt("),
         ("?Model.new_s\t", "rwkv> ?Model.new_state"),

@@ -15,13 +15,17 @@ use crate::state::State;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{HEAD_EPS, Source, Weights};
 
-/// `demo:tales`, trained by `scripts/demo/tales.rhai`.
-const TALES: &[u8] = include_bytes!("../../assets/tales.safetensors");
+/// Models that were trained by the script of their name in `scripts/demo/`.
+const DEMOS: [(&str, &[u8]); 2] = [
+    ("demo:tales", include_bytes!("../../assets/tales.safetensors")),
+    ("demo:reverse", include_bytes!("../../assets/reverse.safetensors")),
+];
 
 /// The models that are part of the program.
 pub fn embedded_names() -> &'static [&'static str] {
     &[
         "demo:tales",
+        "demo:reverse",
         "toy:rwkv4",
         "toy:rwkv5.0",
         "toy:rwkv5.1",
@@ -43,8 +47,8 @@ pub(super) fn load(name: &str, loading: &Loading, place: &Place) -> Result<Model
         let (name, notes) = (name.to_string(), doubt.into_iter().collect());
         return started(Model::new(name, rwkv, tokenizer, place, Dtype::F32, notes), loading);
     }
-    if name == "demo:tales" {
-        return open(name, Path::new(""), &Checkpoint::from_bytes(name, TALES)?, loading, place);
+    if let Some((_, bytes)) = DEMOS.iter().find(|(demo, _)| *demo == name) {
+        return open(name, Path::new(""), &Checkpoint::from_bytes(name, bytes)?, loading, place);
     }
     if name.starts_with("toy:") || name.starts_with("demo:") {
         bail!(
