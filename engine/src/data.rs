@@ -33,6 +33,7 @@ pub use jsonl::Jsonl;
 pub use lines::Bad;
 pub use position::{Place, Position};
 
+use crate::hash::hash;
 use crate::tokenizer::Tokenizer;
 use ahead::Ahead;
 use indexed::Indexed;
@@ -91,6 +92,13 @@ impl Cut {
     /// Whether documents come in another order than their own.
     fn mixes(&self) -> bool {
         matches!(self.order, Order::Usual | Order::Shuffled)
+    }
+
+    /// # Errors
+    /// When there is no such sample.
+    fn check(&self) -> Result<()> {
+        ensure!(self.ctx_len > 0, "ctx_len must be at least 1.");
+        Ok(())
     }
 }
 
@@ -213,7 +221,7 @@ impl Dataset {
 
     fn new(source: Source, cut: &Cut) -> Result<Self> {
         let (kind, identity) = source.identity()?;
-        let identity = position::hash(format!("{identity} {cut:?}").bytes());
+        let identity = hash(format!("{identity} {cut:?}").bytes());
         let fingerprint = format!("{kind} {identity:016x}");
         let (source, now) = (Arc::new(source), Position::default());
         let reader = Reader::new(source.clone(), cut.clone(), now.clone());
@@ -333,14 +341,5 @@ impl Dataset {
     /// Lines, or stretches of a text, that could not be used so far, each counted once.
     pub fn skipped(&self) -> u64 {
         self.now.skipped
-    }
-}
-
-impl Cut {
-    /// # Errors
-    /// When there is no such sample.
-    fn check(&self) -> Result<()> {
-        ensure!(self.ctx_len > 0, "ctx_len must be at least 1.");
-        Ok(())
     }
 }

@@ -22,6 +22,7 @@ pub mod data;
 pub mod device;
 pub mod evaluate;
 pub mod generate;
+mod hash;
 pub mod info;
 pub mod layers;
 pub mod model;

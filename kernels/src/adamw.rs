@@ -37,7 +37,7 @@ pub fn adamw<const D: usize>(
 ) -> [Tensor<D>; 3] {
     let device = x.device();
     if fused::available(&device) && !device.is_autodiff() {
-        fused::adamw(x, grad, m, v, rule)
+        fused::adamw([x, grad, m, v], rule)
     } else {
         adamw_plain(x, grad, m, v, rule)
     }

@@ -1,6 +1,7 @@
 //! Projections, with what comes right before them: it is made again on the way back, which is
 //! quicker than to keep it.
 
+use burn::backend::DispatchTensor;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Tensor};
 
@@ -13,8 +14,7 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     if !available(&x.device()) {
         return linear_plain(x, weight);
     }
-    let [out, _] = weight.dims();
-    fused(x, weight, Before::Nothing, false, out)
+    fused(x, weight, Before::Nothing, false, vec![])
 }
 
 /// `x·W`: [`linear`] with a thin matrix, which is stored the other way round, `[in, out]`.
@@ -22,8 +22,7 @@ pub fn thin_linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     if !available(&x.device()) {
         return linear_plain(x, weight.transpose());
     }
-    let [_, out] = weight.dims();
-    fused(x, weight, Before::Nothing, true, out)
+    fused(x, weight, Before::Nothing, true, vec![])
 }
 
 /// The definition of [`linear`] in ordinary tensor operations; runs on every device. Where factors
@@ -44,13 +43,20 @@ pub fn relu_squared_linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     if !available(&x.device()) {
         return linear_plain(relu(x).square(), weight);
     }
-    let [out, _] = weight.dims();
-    fused(x, weight, Before::SquaredRelu, false, out)
+    fused(x, weight, Before::SquaredRelu, false, vec![])
 }
 
-fn fused(x: Tensor<3>, weight: Tensor<2>, before: Before, turned: bool, out: usize) -> Tensor<3> {
-    let [b, t, width] = x.dims();
-    let inputs = vec![x.into_dispatch(), weight.into_dispatch()];
+/// A projection with what comes `before` it, which may need `others` besides `x`.
+fn fused(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    before: Before,
+    turned: bool,
+    others: Vec<DispatchTensor>,
+) -> Tensor<3> {
+    let ([b, t, width], [rows, columns]) = (x.dims(), weight.dims());
+    let out = if turned { columns } else { rows };
+    let inputs = [x.into_dispatch(), weight.into_dispatch()].into_iter().chain(others).collect();
     run(Linear { before, width, turned, precision: wanted() }, inputs).reshape([b, t, out])
 }
 
@@ -88,8 +94,7 @@ impl Stream {
         if !available(&self.x.device()) {
             return linear_plain(self.blend(mu), weight);
         }
-        let [out, _] = weight.dims();
-        self.fused(mu, weight, false, out)
+        self.fused(mu, weight, false)
     }
 
     /// The blend by `mu`, projected by a thin matrix `[in, out]`: `[B, T, out]`.
@@ -97,15 +102,12 @@ impl Stream {
         if !available(&self.x.device()) {
             return linear_plain(self.blend(mu), weight.transpose());
         }
-        let [_, out] = weight.dims();
-        self.fused(mu, weight, true, out)
+        self.fused(mu, weight, true)
     }
 
-    fn fused(&self, mu: Tensor<3>, weight: Tensor<2>, turned: bool, out: usize) -> Tensor<3> {
-        let [b, tokens, width] = self.x.dims();
-        let before = Before::Blend { tokens };
-        let (x, last) = (self.x.clone().into_dispatch(), self.last.clone().into_dispatch());
-        let inputs = vec![x, weight.into_dispatch(), last, mu.into_dispatch()];
-        run(Linear { before, width, turned, precision: wanted() }, inputs).reshape([b, tokens, out])
+    fn fused(&self, mu: Tensor<3>, weight: Tensor<2>, turned: bool) -> Tensor<3> {
+        let [_, tokens, _] = self.x.dims();
+        let others = vec![self.last.clone().into_dispatch(), mu.into_dispatch()];
+        fused(self.x.clone(), weight, Before::Blend { tokens }, turned, others)
     }
 }

@@ -5,6 +5,7 @@ use burn::tensor::{Int, Tensor};
 
 use crate::cpu::loss::HeadLoss;
 use crate::fused::{available, run};
+use crate::linear::linear_plain;
 use crate::precision::wanted;
 
 /// Cross-entropy of what the output head `[V, C]` says to `x` `[M, C]`, in nats, `[1]`: the sum over
@@ -41,7 +42,7 @@ pub fn head_loss_plain(
     shares: Tensor<1>,
     wrap: f64,
 ) -> Tensor<1> {
-    let logits = x.matmul(head.transpose());
+    let logits = linear_plain(x.unsqueeze::<3>(), head).squeeze_dim::<2>(0);
     let said = log_softmax(logits.clone(), 1).gather(1, targets.unsqueeze_dim(1));
     let loss = -(said.squeeze_dim(1) * shares).sum();
     let pull = logits.max_dim(1).square().sum() * (wrap / 2.0);

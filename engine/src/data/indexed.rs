@@ -2,13 +2,14 @@
 //! where the documents lie in `NAME.idx`.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::position::hash;
+use crate::checkpoint::write_bytes;
+use crate::hash::hash;
 
 /// What the index begins with.
 const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
@@ -186,8 +187,8 @@ fn next<const N: usize>(index: &mut impl Read) -> Result<[u8; N]> {
 }
 
 /// Writes documents as `NAME.bin` and `NAME.idx`, each with token 0 at its end where it has none
-/// there: in two bytes a token if all fit, else in four. Files of these names are replaced when all
-/// is written.
+/// there: in two bytes a token if all fit, else in four. Each file is replaced in one piece; an index
+/// that does not fit its tokens is refused when it is opened.
 ///
 /// # Errors
 /// When there is nothing to write, or it cannot be written.
@@ -196,43 +197,24 @@ pub fn write_binidx(path: &Path, documents: &[Vec<u32>]) -> Result<()> {
     let largest = documents.iter().flatten().max().copied().unwrap_or(0);
     ensure!(i32::try_from(largest).is_ok(), "{largest} is too large for a token.");
     let width = if u16::try_from(largest).is_ok() { Width::Two } else { Width::Four };
-    let [idx, bin] = pair(path);
-    let beside = |path: &Path| PathBuf::from(format!("{}.part", path.display()));
-    let written = write(&beside(&idx), &beside(&bin), documents, width);
-    written.with_context(|| format!("cannot write {}", bin.display()))?;
-    for path in [&bin, &idx] {
-        std::fs::rename(beside(path), path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
-}
-
-fn write(idx: &Path, bin: &Path, documents: &[Vec<u32>], width: Width) -> Result<()> {
-    let mut tokens = BufWriter::new(File::create(bin)?);
-    let mut sizes = Vec::with_capacity(documents.len());
+    let (mut tokens, mut sizes, mut pointers) = (Vec::new(), Vec::new(), Vec::new());
     for document in documents {
         let end: &[u32] = if document.last() == Some(&0) { &[] } else { &[0] };
-        for &id in document.iter().chain(end) {
-            tokens.write_all(&id.to_le_bytes()[..width.bytes() as usize])?;
-        }
-        sizes.push(i32::try_from(document.len() + end.len()).context("a document is too long")?);
+        let size = i32::try_from(document.len() + end.len()).context("a document is too long")?;
+        sizes.extend(size.to_le_bytes());
+        pointers.extend((tokens.len() as i64).to_le_bytes());
+        let token = |id: &u32| id.to_le_bytes().into_iter().take(width.bytes() as usize);
+        tokens.extend(document.iter().chain(end).flat_map(token));
     }
-    tokens.into_inner()?.sync_all()?;
-    let mut index = BufWriter::new(File::create(idx)?);
-    index.write_all(MAGIC)?;
-    index.write_all(&1_u64.to_le_bytes())?;
-    index.write_all(&[if width == Width::Two { 8 } else { 4 }])?;
-    let count = sizes.len() as u64;
-    index.write_all(&count.to_le_bytes())?;
+    let count = documents.len() as u64;
+    let mut index = MAGIC.to_vec();
+    index.extend(1_u64.to_le_bytes());
+    index.push(if width == Width::Two { 8 } else { 4 });
     // The list of documents has one entry more than there are documents.
-    index.write_all(&(count + 1).to_le_bytes())?;
-    sizes.iter().try_for_each(|size| index.write_all(&size.to_le_bytes()))?;
-    let mut pointer = 0_i64;
-    for &size in &sizes {
-        index.write_all(&pointer.to_le_bytes())?;
-        pointer += i64::from(size) * width.bytes() as i64;
-    }
-    (0..=count).try_for_each(|number| index.write_all(&number.to_le_bytes()))?;
-    index.into_inner()?.sync_all()?;
-    Ok(())
+    index.extend([count, count + 1].into_iter().flat_map(u64::to_le_bytes));
+    index.extend(sizes.into_iter().chain(pointers));
+    index.extend((0..=count).flat_map(u64::to_le_bytes));
+    let [idx, bin] = pair(path);
+    write_bytes(&bin, &tokens)?;
+    write_bytes(&idx, &index)
 }

@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::jsonl::Jsonl;
-use super::position::hash;
 use super::shelf::Document;
+use crate::hash::hash;
 use crate::model::go_on;
 use crate::tokenizer::Tokenizer;
 

@@ -8,10 +8,11 @@ use anyhow::{Context, Result, ensure};
 
 use super::indexed::Indexed;
 use super::lines::{Form, Lines};
-use super::position::{Permutation, hash, mix};
+use super::position::{Permutation, mix};
 use super::problems::Task;
 use super::shelf::{Document, Shelf};
 use super::{Cut, Order};
+use crate::hash::hash;
 use crate::random::Random;
 use crate::tokenizer::Tokenizer;
 

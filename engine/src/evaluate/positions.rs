@@ -30,6 +30,13 @@ pub struct Line {
     pub counts: Vec<bool>,
 }
 
+impl From<Vec<u32>> for Line {
+    /// Tokens that all count.
+    fn from(tokens: Vec<u32>) -> Self {
+        Self { tokens, counts: Vec::new() }
+    }
+}
+
 /// A few places side by side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {

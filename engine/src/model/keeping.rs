@@ -8,6 +8,7 @@ use burn::module::ParamId;
 
 use super::Model;
 use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
+use crate::hash::hash;
 use crate::rwkv::Parameter;
 use crate::state::LayerState;
 use crate::tensor::Array;
@@ -69,22 +70,17 @@ impl Model {
         self.empty.layers.iter().enumerate().map(parameter).collect()
     }
 
-    /// FNV-1a over the final norm, which no two trainings leave alike, and all shapes.
+    /// A hash of the final norm, which no two trainings leave alike, and all shapes.
     pub fn fingerprint(&self) -> String {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        let mut feed = |bytes: &[u8]| {
-            for &byte in bytes {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
+        let mut bytes = Vec::new();
         for p in self.rwkv.parameters().into_iter().filter(|p| !p.is_factor()) {
-            feed(p.name.as_bytes());
+            bytes.extend(p.name.as_bytes());
             let small = p.shape.len() == 1;
             for number in if small { Array::of(p.values).values() } else { Vec::new() } {
-                feed(&number.to_le_bytes());
+                bytes.extend(number.to_le_bytes());
             }
-            p.shape.iter().for_each(|n| feed(&n.to_le_bytes()));
+            p.shape.iter().for_each(|n| bytes.extend(n.to_le_bytes()));
         }
-        format!("{hash:016x}")
+        format!("{:016x}", hash(bytes))
     }
 }

@@ -18,7 +18,6 @@ use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
-use rwkv_kernels::thin_linear;
 
 use crate::layers::{Linear, Norm};
 use crate::state::State;
@@ -259,14 +258,4 @@ fn squared(value: &Linear, k: Tensor<3>, tap: Tap) -> Tensor<3> {
     } else {
         value.of_relu_squared(k)
     }
-}
-
-/// Two thin matrices with something in between: `f(x·down)·up`, `[B, T, C] → [B, T, A]`.
-fn low_rank(
-    x: Tensor<3>,
-    down: &Param<Tensor<2>>,
-    f: fn(Tensor<3>) -> Tensor<3>,
-    up: &Param<Tensor<2>>,
-) -> Tensor<3> {
-    thin_linear(f(thin_linear(x, down.val())), up.val())
 }

@@ -8,11 +8,11 @@ use anyhow::{Result, ensure};
 use burn::module::{Module, Param};
 use burn::tensor::activation::{sigmoid, silu, tanh};
 use burn::tensor::{Device, Int, Tensor};
-use rwkv_kernels::{Stream, wkv6};
+use rwkv_kernels::{Stream, thin_linear, wkv6};
 
 use super::fresh::{Fresh, Sizes};
+use super::squared;
 use super::tap::Tap;
-use super::{low_rank, squared};
 use crate::layers::{Embedding, Linear, Norm};
 use crate::state::{LayerState, State};
 use crate::weights::{Named, Weights};
@@ -137,8 +137,8 @@ impl TimeMix {
         };
 
         let x_w = blend(0, &self.time_maa_w);
-        let d =
-            self.time_decay.val() + low_rank(x_w, &self.time_decay_w1, tanh, &self.time_decay_w2);
+        let d = tanh(thin_linear(x_w, self.time_decay_w1.val()));
+        let d = self.time_decay.val() + thin_linear(d, self.time_decay_w2.val());
         let d = tap.see("d", heads(-d.exp())); // the decay is eᵈ
         let k = tap.see("k", heads(self.key.forward(blend(1, &self.time_maa_k))));
         let v = tap.see("v", heads(self.value.forward(blend(2, &self.time_maa_v))));

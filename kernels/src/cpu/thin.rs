@@ -50,11 +50,10 @@ impl<E: Equation<N>, const N: usize> Operation for Thin<E, N> {
     fn backward(&self, saved: Saved, grad: &[f32], wanted: &[bool]) -> Vec<Vec<f32>> {
         let projected = self.projected(saved.inputs);
         let inputs = read(saved.inputs, &projected);
-        let saved_here = Saved { inputs: &inputs, kept: &[] };
-        let mut others = self.equation.backward(saved_here, grad, wanted);
-        // Behind those of the other numbers are those of what is projected, and of the bias.
-        let mut behind = others.split_off(N - 1).into_iter();
-        let (slope, dbias) = (behind.next().unwrap_or_default(), behind.next().unwrap_or_default());
+        let read = Saved { inputs: &inputs, kept: &[] };
+        let mut others = self.equation.backward(read, grad, wanted);
+        let [slope, dbias] = <[_; 2]>::try_from(others.split_off(N - 1))
+            .expect("the last two are of what is projected, and of the bias");
         let [x, matrix] = Self::factors(saved.inputs);
         let slope = Matrix::new(&slope, grad.len() / dbias.len());
         let dx = product(slope, matrix.turned(), self.precision);

@@ -7,15 +7,9 @@ use burn::tensor::Tensor;
 use crate::adamw::AdamW;
 use crate::cpu::adamw::update;
 
-/// [`crate::adamw()`] on the Flex device; a tensor that is shared is copied first.
-pub fn adamw<const D: usize>(
-    x: Tensor<D>,
-    grad: Tensor<D>,
-    m: Tensor<D>,
-    v: Tensor<D>,
-    rule: &AdamW,
-) -> [Tensor<D>; 3] {
-    let [mut x, grad, mut m, mut v] = [x, grad, m, v].map(inner);
+/// [`crate::adamw()`] for `x grad m v` on the Flex device; a tensor that is shared is copied first.
+pub fn adamw<const D: usize>(numbers: [Tensor<D>; 4], rule: &AdamW) -> [Tensor<D>; 3] {
+    let [mut x, grad, mut m, mut v] = numbers.map(inner);
     let numbers = grad.as_slice::<f32>().expect("made contiguous");
     update(rule, x.storage_mut(), numbers, m.storage_mut(), v.storage_mut());
     [x, m, v].map(outer)

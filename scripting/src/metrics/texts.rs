@@ -7,11 +7,11 @@ use crate::data::Dataset;
 use crate::host::{Fallible, Host, Value, engine_failure, fail, words};
 use crate::model::Model;
 use crate::report::Report;
-use crate::{Curve, Table, View};
+use crate::{Curve, Line, Table, View};
 use rhai::plugin::*;
 use rhai::{Array, INT, Map, Module};
 use rwkv_engine::evaluate::{
-    Bucket, Line, Mean, Perplexity, Positions, Reader, Stretches, loss_by_position, perplexity,
+    self, Bucket, Mean, Perplexity, Positions, Reader, Stretches, loss_by_position, perplexity,
     rows_of,
 };
 use std::collections::VecDeque;
@@ -83,17 +83,11 @@ fn along(found: &Perplexity) -> View {
     }
     let curves = vec![Curve { name: String::new(), xs, ys }];
     let (x, y) = ("tokens read".into(), "nats per token".into());
-    View::Line(crate::Line {
-        x,
-        y,
-        curves,
-        title: "loss along the text".into(),
-        ..crate::Line::default()
-    })
+    View::Line(Line { x, y, curves, title: "loss along the text".into(), ..Line::default() })
 }
 
 /// Rows to read, one after the other.
-type Rows<'a> = Box<dyn Iterator<Item = anyhow::Result<Line>> + 'a>;
+type Rows<'a> = Box<dyn Iterator<Item = anyhow::Result<evaluate::Line>> + 'a>;
 
 fn by_position(
     context: &NativeCallContext,
@@ -122,7 +116,7 @@ fn by_position(
         _ => {
             let blocks = Source::of(&host, model, WHAT, data)?.blocks(&engine.tokenizer);
             let rows = rows_of(blocks, length.unwrap_or(1024));
-            Box::new(rows.map(|tokens| Ok(Line { tokens: tokens?, counts: Vec::new() })))
+            Box::new(rows.map(|tokens| Ok(tokens?.into())))
         }
     };
     let rows = rows.take(most.unwrap_or(usize::MAX));
@@ -136,7 +130,7 @@ fn by_position(
 
 /// Rows drawn from a data set, which never ends; only what is to be learnt counts.
 fn drawn(mut data: rwkv_engine::data::Dataset, most: usize, batch: usize) -> Rows<'static> {
-    let mut waiting: VecDeque<Line> = VecDeque::new();
+    let mut waiting: VecDeque<evaluate::Line> = VecDeque::new();
     let mut left = most;
     Box::new(std::iter::from_fn(move || {
         if waiting.is_empty() && left > 0 {
@@ -149,7 +143,7 @@ fn drawn(mut data: rwkv_engine::data::Dataset, most: usize, batch: usize) -> Row
             let mut counts = batch.weights().chunks(width);
             waiting.extend(batch.tokens().chunks(width).map(|tokens| {
                 let counts = counts.next().unwrap_or_default().iter().map(|weight| *weight > 0.0);
-                Line { tokens: tokens.to_vec(), counts: counts.collect() }
+                evaluate::Line { tokens: tokens.to_vec(), counts: counts.collect() }
             }));
         }
         waiting.pop_front().map(Ok)
@@ -168,7 +162,7 @@ fn rows_of_texts(model: &Model, texts: &Array, length: Option<usize>) -> Fallibl
         Ok(ids)
     };
     let rows = texts.iter().map(row).collect::<Fallible<Vec<_>>>()?;
-    Ok(Box::new(rows.into_iter().map(|tokens| Ok(Line { tokens, counts: Vec::new() }))))
+    Ok(Box::new(rows.into_iter().map(|tokens| Ok(tokens.into()))))
 }
 
 fn positions_report(found: &Positions, width: usize, trained: Option<usize>) -> Report {
@@ -236,13 +230,7 @@ fn plot_of(buckets: &[Bucket], trained: Option<usize>) -> View {
     };
     let curves = curves.into_iter().filter(|curve| !curve.xs.is_empty()).collect();
     let (x, y) = ("position".into(), "nats per token".into());
-    View::Line(crate::Line {
-        x,
-        y,
-        curves,
-        title: "loss by position".into(),
-        ..crate::Line::default()
-    })
+    View::Line(Line { x, y, curves, title: "loss by position".into(), ..Line::default() })
 }
 
 #[export_module]
