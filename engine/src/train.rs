@@ -152,6 +152,11 @@ impl Trainer {
     /// When a number is no longer finite, and when `interrupt` is set; the weights are then what
     /// they were.
     pub fn train_step(&mut self, batch: &Batch, interrupt: &AtomicBool) -> Result<Step> {
+        // On a thread of the pool: from outside, every operation would wait for another thread.
+        rayon::scope(|_| self.learn(batch, interrupt))
+    }
+
+    fn learn(&mut self, batch: &Batch, interrupt: &AtomicBool) -> Result<Step> {
         let start = Instant::now();
         let kept = self.memory.clone();
         let lesson = self.lesson(batch, interrupt).and_then(|lesson| {
