@@ -10,7 +10,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd};
 
 use super::heads::{CHUNK, Rows, Sizes};
-use super::vectors::{Column, pack};
+use super::vectors::{Column, pack, soon};
 
 mod backward;
 mod forward;
@@ -27,6 +27,15 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
+    /// Asks for what is at this place.
+    #[inline(always)]
+    fn soon(self, place: usize) {
+        let Inputs { r, w, k, v, kappa, a } = self;
+        for x in [r, w, k, v, kappa, a] {
+            soon(&x[place]);
+        }
+    }
+
     /// What all rows of a state read of a token at this place, into a table: `r w k κ` and the key
     /// under which they lose what `κ` finds, `−a ⊙ κ`.
     #[inline(always)]

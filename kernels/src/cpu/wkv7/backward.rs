@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use super::{CHUNK, Inputs, K, KAPPA, LOST, R, Rows, Sizes, W};
 use crate::cpu::vectors::{
-    Column, columns, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
+    Column, columns, pack_rows, put, some, soon, splat, sums, unpack, unpack_rows, zeros,
 };
 
 /// Rows of the state that pass the tokens together.
@@ -97,6 +97,13 @@ impl Head<'_> {
             let (before, after) = tables.past[i * width..].split_at_mut(width);
             let keys = &tables.keys[i * width..][..width];
             again(simd, keys, part(self.x.v, t), part(self.removed, t), before, after);
+            if t >= CHUNK {
+                let next = place(t - CHUNK).start + top;
+                self.x.soon(next);
+                soon(&self.removed[next]);
+                soon(&self.dy[next]);
+                self.grads.iter().for_each(|rows| soon(&rows[t - CHUNK][top]));
+            }
         }
         pack_rows(simd, self.state, n, top, &mut tables.rows);
         for (i, t) in self.sizes.span(chunk).enumerate().rev() {

@@ -3,7 +3,9 @@
 use pulp::{Simd, WithSimd};
 
 use super::{CHUNK, Inputs, K, KAPPA, LOST, R, Rows, Sizes, W};
-use crate::cpu::vectors::{Column, columns, pack_rows, put, some, splat, sums, unpack_rows, zeros};
+use crate::cpu::vectors::{
+    Column, columns, pack_rows, put, some, soon, splat, sums, unpack_rows, zeros,
+};
 
 /// Rows of the state that pass the tokens together.
 const ROWS: usize = 8;
@@ -42,6 +44,11 @@ impl WithSimd for Head<'_> {
                 pack_rows(simd, self.state, n, top, &mut rows);
                 for (t, keys) in self.sizes.span(chunk).zip(keys.chunks_exact(width)) {
                     let v = some(&self.x.v[place(t)], top);
+                    if t + CHUNK < tokens {
+                        self.x.soon(place(t + CHUNK).start + top);
+                        soon(&self.y[t + CHUNK][top]);
+                        self.removed.get(t + CHUNK).iter().for_each(|x| soon(&x[top]));
+                    }
                     let (y, removed) = step(simd, keys, v, &mut rows);
                     put(y, self.y[t], top);
                     if let Some(kept) = self.removed.get_mut(t) {

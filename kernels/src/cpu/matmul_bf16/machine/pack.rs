@@ -14,7 +14,7 @@ use super::tiles::{DEPTH, SIDE, Strip, Tile};
 /// numbers. Only for machines with tiles.
 pub fn pack(factor: Factor, first: usize, count: usize, across: bool) -> Vec<Strip> {
     let tiles = factor.size().1.div_ceil(DEPTH);
-    let mut strips = vec![vec![Tile([[0; SIDE]; SIDE]); tiles]; count];
+    let mut strips: Vec<Strip> = (0..count).map(|_| Vec::with_capacity(tiles)).collect();
     // SAFETY: the machine was asked for these instructions.
     unsafe { fill(factor, first, across, &mut strips) };
     strips
@@ -25,17 +25,17 @@ fn fill(factor: Factor, first: usize, across: bool, strips: &mut [Strip]) {
     let depth = factor.size().1;
     if factor.rows {
         for (top, strip) in (first..).step_by(SIDE).zip(strips) {
-            for (left, tile) in (0..depth).step_by(DEPTH).zip(strip) {
+            for left in (0..depth).step_by(DEPTH) {
                 let words = along(Window { factor, top, left });
-                store(if across { turn(words) } else { words }, tile);
+                strip.push(tile(if across { turn(words) } else { words }));
             }
         }
     } else {
         // What lies side by side in memory is read one after the other.
-        for (top, i) in (0..depth).step_by(DEPTH).zip(0..) {
+        for top in (0..depth).step_by(DEPTH) {
             for (left, strip) in (first..).step_by(SIDE).zip(&mut *strips) {
                 let words = between(Window { factor, top, left });
-                store(if across { words } else { turn(words) }, &mut strip[i]);
+                strip.push(tile(if across { words } else { turn(words) }));
             }
         }
     }
@@ -62,12 +62,10 @@ impl<'a> Window<'a> {
     }
 }
 
-#[target_feature(enable = "avx512f")]
-fn store(words: [__m512i; SIDE], tile: &mut Tile) {
-    for (row, words) in tile.0.iter_mut().zip(words) {
-        // SAFETY: sixteen words, whichever way they are named.
-        *row = unsafe { transmute::<__m512i, [u32; SIDE]>(words) };
-    }
+#[inline(always)]
+fn tile(words: [__m512i; SIDE]) -> Tile {
+    // SAFETY: sixteen times sixteen words, whichever way they are named.
+    Tile(unsafe { transmute::<[__m512i; SIDE], [[u32; SIDE]; SIDE]>(words) })
 }
 
 /// Where a row is a vector: a part of it makes up a register.
