@@ -187,7 +187,7 @@ def measure(kind, steps=4):
     start = time.process_time()
     losses += [step() for _ in range(steps)]
     speed = steps * BATCH * CONTEXT / (time.process_time() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     print(
         f"{kind:<14}{speed:7.0f} tokens/CPU-s  peak {peak:.2f} GB  first step {first:6.1f} s"
         f"  loss {losses[0]:.3f} -> {losses[-1]:.3f}",

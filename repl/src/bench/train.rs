@@ -10,8 +10,11 @@ use std::process::Command;
 const TOKENS: f64 = 8.0 * 256.0;
 /// Multiplications and additions in the matrix products of one of them, there and back.
 const WORK: f64 = 6.0 * 6.29e6;
-/// Steps between the two runs that are compared, so that start-up does not count.
-const STEPS: u32 = 5;
+/// Steps of the shorter of the two runs that are compared: start-up does not count, nor do the
+/// steps that find no memory yet.
+const WARM: u32 = 2;
+/// Steps that the longer one takes more.
+const STEPS: u32 = 8;
 
 /// Trains as many steps as the first argument says, with products as precise as the second, and
 /// says how many positions the first step learnt from per second.
@@ -81,8 +84,8 @@ struct Figures {
 
 impl Figures {
     fn of(name: &str, precision: Precision) -> io::Result<Self> {
-        let (short, _) = train(name, 1)?;
-        let (long, first) = train(name, 1 + STEPS)?;
+        let (short, _) = train(name, WARM)?;
+        let (long, first) = train(name, WARM + STEPS)?;
         let seconds = (long - short) / f64::from(STEPS);
         let peak = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() as f64 * 1024.0;
         Ok(Self { speed: TOKENS / seconds, first, peak, limit: limit(precision)? })
