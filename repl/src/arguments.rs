@@ -109,7 +109,7 @@ pub enum Task {
 pub enum Measured {
     /// The prompt: its start, keys, completion, Enter on a long script.
     Ui,
-    /// Training: a step of a small RWKV-7 on one thread, in both precisions; half a minute.
+    /// Training: a step of a small RWKV-7 on one thread, in both precisions; a minute at most.
     Train,
 }
 
