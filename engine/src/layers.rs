@@ -64,6 +64,30 @@ impl Linear {
     }
 }
 
+/// A projection with bias: `y = x·Wᵀ + b`.
+#[derive(Module, Debug)]
+pub struct Affine {
+    linear: Linear,
+    bias: Param<Tensor<1>>, // [out]
+}
+
+impl Affine {
+    /// Wraps a projection and a bias `[out]`.
+    pub fn new(linear: Linear, bias: Param<Tensor<1>>) -> Self {
+        Self { linear, bias }
+    }
+
+    /// `[B, T, in] → [B, T, out]`.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.linear.forward(x) + self.bias.val().unsqueeze()
+    }
+
+    /// Rows and columns of the weight: `[out, in]`.
+    pub fn dims(&self) -> [usize; 2] {
+        self.linear.dims()
+    }
+}
+
 /// One vector per token of the vocabulary.
 #[derive(Module, Debug)]
 pub struct Embedding {

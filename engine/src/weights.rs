@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::adapter::{self, Adapter};
 use crate::checkpoint::Checkpoint;
-use crate::layers::{Embedding, Linear, Norm};
+use crate::layers::{Affine, Embedding, Linear, Norm};
 use crate::progress::Counter;
 
 /// Tensors by name, each with its shape and its numbers row after row.
@@ -155,6 +155,14 @@ impl<'a> Weights<'a> {
         Ok(Linear::new(self.at(name).param("weight", shape)?))
     }
 
+    /// A projection `name.weight` of shape `[out, in]` with `name.bias` of shape `[out]`.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn affine(&self, name: &str, shape: [usize; 2]) -> Result<Affine> {
+        Ok(Affine::new(self.linear(name, shape)?, self.at(name).param("bias", [shape[0]])?))
+    }
+
     /// The table `name.weight` of shape `[V, C]`.
     ///
     /// # Errors
@@ -180,7 +188,11 @@ impl<'a> Weights<'a> {
         self.norm(name, channels, heads, self.head_eps)
     }
 
-    fn norm(&self, name: &str, channels: usize, groups: usize, epsilon: f64) -> Result<Norm> {
+    /// `name.weight` and `name.bias` over `channels`, normalised in `groups` with this ε.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn norm(&self, name: &str, channels: usize, groups: usize, epsilon: f64) -> Result<Norm> {
         let w = self.at(name);
         let (weight, bias) = (w.param("weight", [channels])?, w.param("bias", [channels])?);
         Ok(Norm::new(weight, bias, groups, epsilon))

@@ -154,12 +154,13 @@ def write(version, model, seed):
         **{f"golden.grad.{name}": g for name, g in gradient(loss, parameters).items()},
     }
     ids = {"golden.tokens": TOKENS, "golden.greedy": following}
-    path = Path(__file__).with_name(f"{version}.safetensors")
-    save_file(
-        stored
-        | {name: np.asarray(x, dtype=np.float32, order="C") for name, x in exact.items()}
-        | {name: x.astype(np.int64) for name, x in ids.items()},
-        path,
-    )
-    print(f"{path.name}: {path.stat().st_size} bytes, loss {exact['golden.loss']:.6f}, "
-          f"greedy {following.tolist()} by at least {margin:.3f}")
+    save(version, stored | exact, ids)
+    print(f"loss {exact['golden.loss']:.6f}, greedy {following.tolist()} by at least {margin:.3f}")
+
+
+def save(name, numbers, ids={}):
+    """Numbers as float32, ids as int64."""
+    path = Path(__file__).with_name(f"{name}.safetensors")
+    floats = {key: np.asarray(x, dtype=np.float32, order="C") for key, x in numbers.items()}
+    save_file(floats | {key: x.astype(np.int64) for key, x in ids.items()}, path)
+    print(f"{path.name}: {path.stat().st_size} bytes")

@@ -1,0 +1,393 @@
+//! Towers by the names in their files: CLIP, SigLIP and DINOv2 of Hugging Face, and what timm calls
+//! its vision transformers. They differ in what stands before the patches, in the norms and in what
+//! is taken out of them.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use serde_json::Value;
+
+use super::sam::Sam;
+use super::vit::{Block, Gelu, Patches, Vit};
+use crate::checkpoint::Checkpoint;
+use crate::image::{Image, Preprocess};
+use crate::layers::{Affine, Linear};
+use crate::weights::{Source, Weights};
+
+/// A tower, and how it wants its pictures.
+#[derive(Module, Debug)]
+pub struct Tower {
+    encoder: Encoder,
+    #[module(skip)]
+    kind: Kind,
+    #[module(skip)]
+    preprocess: Preprocess,
+}
+
+#[derive(Module, Debug)]
+enum Encoder {
+    Vit(Vit),
+    Sam(Sam),
+}
+
+/// Whose tower it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// CLIP of Hugging Face: rows out of the last block, the class row among them.
+    Clip,
+    /// SigLIP of Hugging Face: rows out of the last block, through a norm.
+    Siglip,
+    /// DINOv2 of Hugging Face: likewise; its class row is not used.
+    Dinov2,
+    /// A vision transformer of timm: rows out of the last block but one.
+    Timm,
+    /// SAM: rows out of its neck.
+    Sam,
+}
+
+impl Kind {
+    /// By a name that no other kind has.
+    fn of(w: &Weights) -> Option<Self> {
+        let signs = [
+            (Self::Clip, "pre_layrnorm.weight"),
+            (Self::Siglip, "embeddings.patch_embedding.weight"),
+            (Self::Dinov2, "embeddings.patch_embeddings.projection.weight"),
+            (Self::Sam, "neck.0.weight"),
+            (Self::Timm, "patch_embed.proj.weight"),
+        ];
+        signs.into_iter().find(|(_, name)| w.has(name)).map(|(kind, _)| kind)
+    }
+}
+
+/// What a tower makes of a picture.
+#[derive(Clone, Debug)]
+pub struct Features {
+    /// The class row, `[B, 1, D]`, where the tower gives it away.
+    pub class: Option<Tensor<3>>,
+    /// A row for every patch, `[B, T, D]`, row after row of the picture.
+    pub patches: Tensor<3>,
+}
+
+/// What tensors do not tell of a tower.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Heads of a block; 64 channels each where it is not said, 72 in SigLIP so400m.
+    pub heads: Option<usize>,
+    /// Sides of the square picture that is read; what its positions were made for if not said.
+    pub size: Option<usize>,
+    /// How pictures are made ready; as the kind of tower usually does if not said.
+    pub preprocess: Option<Preprocess>,
+}
+
+impl Facts {
+    /// What `config.json` and `preprocessor_config.json` in a directory say.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be read.
+    pub fn of_directory(path: &Path) -> Result<Self> {
+        let text = |name: &str| {
+            let path = path.join(name);
+            let shown = path.display().to_string();
+            path.is_file().then(|| fs::read_to_string(&path).context(shown)).transpose()
+        };
+        let mut facts = Self::default();
+        if let Some(text) = text("config.json")? {
+            let config: Value = serde_json::from_str(&text).context("config.json is not JSON")?;
+            // The whole CLIP model keeps those of its tower apart.
+            let config = if config["vision_config"].is_object() {
+                &config["vision_config"]
+            } else {
+                &config
+            };
+            let number = |keys: [&str; 2]| keys.iter().find_map(|key| config[*key].as_u64());
+            facts.heads = number(["num_attention_heads", "num_heads"]).map(|n| n as usize);
+            facts.size = number(["image_size", "img_size"]).map(|n| n as usize);
+        }
+        if let Some(text) = text("preprocessor_config.json")? {
+            let found = Preprocess::of_config(&text);
+            let found = found.map_err(|error| error.context("preprocessor_config.json"));
+            facts.preprocess = Some(found?);
+        }
+        Ok(facts)
+    }
+}
+
+impl Tower {
+    /// Opens a Hugging Face directory, or a file of weights.
+    ///
+    /// # Errors
+    /// When it is no such file and when it holds no tower known here.
+    pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        let file = Checkpoint::open(path)?;
+        let folder = if path.is_dir() { Some(path) } else { path.parent() };
+        let facts = folder.map(Facts::of_directory).transpose()?.unwrap_or_default();
+        Self::load(&Weights::new(Source::Checkpoint(&file), device), &facts)
+    }
+
+    /// The tower whose names stand here.
+    ///
+    /// # Errors
+    /// When the names are those of no tower known here, and when a tensor is missing or misshapen.
+    pub fn load(w: &Weights, facts: &Facts) -> Result<Self> {
+        let inner = w.at("vision_model");
+        let found = [w, &inner].into_iter().find_map(|w| Some((w, Kind::of(w)?)));
+        match found {
+            Some((w, Kind::Clip)) => clip(w, facts),
+            Some((w, Kind::Siglip)) => siglip(w, facts),
+            Some((w, Kind::Dinov2)) => dinov2(w, facts),
+            Some((w, Kind::Timm)) => timm(w, facts),
+            Some((w, Kind::Sam)) => sam(w, facts),
+            None => bail!(
+                "{} holds no vision tower known here: CLIP, SigLIP and DINOv2 of Hugging Face or of \
+                 timm, and the encoder of SAM are.",
+                w.origin()
+            ),
+        }
+    }
+
+    /// How the tower wants its pictures.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// The picture as the tower reads it, `[1, 3, height, width]`.
+    ///
+    /// # Errors
+    /// As [`Preprocess::pixels`].
+    pub fn pixels(&self, image: &Image, device: &Device) -> Result<Tensor<4>> {
+        self.preprocess.pixels(image, device)
+    }
+
+    /// What the tower makes of pictures, `[B, 3, height, width]`.
+    pub fn forward(&self, pixels: Tensor<4>) -> Features {
+        let vit = match &self.encoder {
+            Encoder::Vit(vit) => vit,
+            Encoder::Sam(sam) => return Features { class: None, patches: sam.forward(pixels) },
+        };
+        let unused = usize::from(self.kind == Kind::Timm);
+        let x = vit.hidden(pixels, vit.blocks.len() - unused);
+        let x = match &vit.after {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        let (rows, prefix) = (x.dims()[1], vit.prefix_rows());
+        let class = (self.kind == Kind::Clip).then(|| x.clone().narrow(1, 0, 1));
+        Features { class, patches: x.narrow(1, prefix, rows - prefix) }
+    }
+
+    /// Whose tower it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The encoder, where it is a vision transformer.
+    pub fn vit(&self) -> Option<&Vit> {
+        match &self.encoder {
+            Encoder::Vit(vit) => Some(vit),
+            Encoder::Sam(_) => None,
+        }
+    }
+
+    fn new(kind: Kind, vit: Vit, facts: &Facts) -> Self {
+        // Rows of positions that belong to no patch: the class row of CLIP and DINOv2.
+        let placeless = usize::from(matches!(kind, Kind::Clip | Kind::Dinov2));
+        let patches = vit.position.dims()[1] - placeless;
+        let size = facts.size.unwrap_or_else(|| patches.isqrt() * vit.patches.side);
+        let usual = match kind {
+            Kind::Clip => Preprocess::clip(size),
+            Kind::Timm if vit.prefix.is_empty() => Preprocess::siglip(size),
+            Kind::Siglip => Preprocess::siglip(size),
+            Kind::Dinov2 | Kind::Timm | Kind::Sam => Preprocess::imagenet(size),
+        };
+        let preprocess = facts.preprocess.clone().unwrap_or(usual);
+        Self { encoder: Encoder::Vit(vit), kind, preprocess }
+    }
+}
+
+/// How many heads `channels` are.
+pub fn heads(channels: usize, facts: &Facts) -> Result<usize> {
+    let usual = [64, 72].into_iter().find(|n| channels.is_multiple_of(*n)).map(|n| channels / n);
+    let heads = facts.heads.or(usual);
+    let heads = heads.with_context(|| {
+        format!("{channels} channels are no heads of 64; say how many with `heads`.")
+    })?;
+    ensure!(
+        heads > 0 && channels.is_multiple_of(heads),
+        "{channels} channels are not {heads} heads."
+    );
+    Ok(heads)
+}
+
+/// A convolution over patches, with or without bias.
+pub fn patches(w: &Weights, name: &str) -> Result<Patches> {
+    let w = w.at(name);
+    let [d, channels, side, same] = w.dims("weight")?;
+    ensure!(side == same, "patches of {side} × {same} pixels are not square.");
+    let weight = w.tensor("weight", [d, channels, side, side])?;
+    let weight = Param::from_tensor(weight.reshape([d, channels * side * side]));
+    Ok(Patches { weight: Linear::new(weight), bias: w.optional("bias", [d])?, side })
+}
+
+/// Names of a block's parts.
+struct Names {
+    norm1: &'static str,
+    /// One product for queries, keys and values, or one for each.
+    qkv: &'static [&'static str],
+    out: &'static str,
+    scale1: &'static str,
+    norm2: &'static str,
+    fc1: &'static str,
+    fc2: &'static str,
+    scale2: &'static str,
+    gelu: Gelu,
+    epsilon: f64,
+}
+
+const SIGLIP: Names = Names {
+    norm1: "layer_norm1",
+    qkv: &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    out: "self_attn.out_proj",
+    scale1: "",
+    norm2: "layer_norm2",
+    fc1: "mlp.fc1",
+    fc2: "mlp.fc2",
+    scale2: "",
+    gelu: Gelu::Tanh,
+    epsilon: 1e-6,
+};
+const CLIP: Names = Names { gelu: Gelu::Quick, epsilon: 1e-5, ..SIGLIP };
+const DINOV2: Names = Names {
+    norm1: "norm1",
+    qkv: &["attention.attention.query", "attention.attention.key", "attention.attention.value"],
+    out: "attention.output.dense",
+    scale1: "layer_scale1.lambda1",
+    norm2: "norm2",
+    scale2: "layer_scale2.lambda1",
+    gelu: Gelu::Erf,
+    ..SIGLIP
+};
+const TIMM: Names = Names {
+    qkv: &["attn.qkv"],
+    out: "attn.proj",
+    scale1: "ls1.gamma",
+    scale2: "ls2.gamma",
+    ..DINOV2
+};
+
+fn blocks(w: &Weights, at: &str, names: &Names, d: usize, facts: &Facts) -> Result<Vec<Block>> {
+    let count = w.count(at);
+    ensure!(count > 0, "{} has a tower without blocks.", w.origin());
+    let heads = heads(d, facts)?;
+    let block = |i: usize| {
+        let w = w.at(at).at(i);
+        let [inner, _] = w.at(names.fc1).dims("weight")?;
+        Ok(Block {
+            norm1: w.norm(names.norm1, d, 1, names.epsilon)?,
+            qkv: joined(&w, names.qkv, d)?,
+            out: w.affine(names.out, [d, d])?,
+            scale1: w.optional(names.scale1, [d])?,
+            norm2: w.norm(names.norm2, d, 1, names.epsilon)?,
+            fc1: w.affine(names.fc1, [inner, d])?,
+            fc2: w.affine(names.fc2, [d, inner])?,
+            scale2: w.optional(names.scale2, [d])?,
+            heads,
+            gelu: names.gelu,
+        })
+    };
+    (0..count).map(block).collect()
+}
+
+/// Queries, keys and values as one projection, `[3·D, D]`: what is read is read once.
+fn joined(w: &Weights, names: &[&str], d: usize) -> Result<Affine> {
+    let rows = 3 * d / names.len();
+    let parts = names.iter().map(|name| {
+        let w = w.at(name);
+        Ok((w.tensor("weight", [rows, d])?, w.tensor("bias", [rows])?))
+    });
+    let (weights, biases) = parts.collect::<Result<(Vec<_>, Vec<_>)>>()?;
+    let weight = Linear::new(Param::from_tensor(Tensor::cat(weights, 0)));
+    Ok(Affine::new(weight, Param::from_tensor(Tensor::cat(biases, 0))))
+}
+
+/// Channels of the tower, from its positions `[1, rows, D]`; and those.
+fn position(w: &Weights, name: &str) -> Result<(usize, Param<Tensor<3>>)> {
+    let [_, rows, d] = w.dims(name)?;
+    Ok((d, w.param(name, [1, rows, d])?))
+}
+
+/// CLIP (arXiv 2103.00020) as Hugging Face stores it.
+fn clip(w: &Weights, facts: &Facts) -> Result<Tower> {
+    let e = w.at("embeddings");
+    let (d, position) = position(&e, "position_embedding.weight")?;
+    let vit = Vit {
+        patches: patches(&e, "patch_embedding")?,
+        prefix: vec![e.param("class_embedding", [1, 1, d])?],
+        position,
+        before: Some(w.norm("pre_layrnorm", d, 1, CLIP.epsilon)?),
+        blocks: blocks(w, "encoder.layers", &CLIP, d, facts)?,
+        after: None,
+    };
+    Ok(Tower::new(Kind::Clip, vit, facts))
+}
+
+/// SigLIP (arXiv 2303.15343) as Hugging Face stores it; what pools its rows is not used.
+fn siglip(w: &Weights, facts: &Facts) -> Result<Tower> {
+    let e = w.at("embeddings");
+    let (d, position) = position(&e, "position_embedding.weight")?;
+    let vit = Vit {
+        patches: patches(&e, "patch_embedding")?,
+        prefix: vec![],
+        position,
+        before: None,
+        blocks: blocks(w, "encoder.layers", &SIGLIP, d, facts)?,
+        after: Some(w.norm("post_layernorm", d, 1, SIGLIP.epsilon)?),
+    };
+    Ok(Tower::new(Kind::Siglip, vit, facts))
+}
+
+/// DINOv2 (arXiv 2304.07193) as Hugging Face stores it.
+fn dinov2(w: &Weights, facts: &Facts) -> Result<Tower> {
+    let e = w.at("embeddings");
+    let (d, position) = position(&e, "position_embeddings")?;
+    let vit = Vit {
+        patches: patches(&e, "patch_embeddings.projection")?,
+        prefix: vec![e.param("cls_token", [1, 1, d])?],
+        position,
+        before: None,
+        blocks: blocks(w, "encoder.layer", &DINOV2, d, facts)?,
+        after: Some(w.norm("layernorm", d, 1, DINOV2.epsilon)?),
+    };
+    Ok(Tower::new(Kind::Dinov2, vit, facts))
+}
+
+/// A vision transformer of timm: DINOv2 with registers, or SigLIP without a class row.
+fn timm(w: &Weights, facts: &Facts) -> Result<Tower> {
+    let (d, position) = position(w, "pos_embed")?;
+    let mut prefix = Vec::new();
+    for name in ["cls_token", "reg_token"] {
+        if w.has(name) {
+            let [_, rows, _] = w.dims(name)?;
+            prefix.push(w.param(name, [1, rows, d])?);
+        }
+    }
+    let vit = Vit {
+        patches: patches(w, "patch_embed.proj")?,
+        prefix,
+        position,
+        before: None,
+        blocks: blocks(w, "blocks", &TIMM, d, facts)?,
+        after: None,
+    };
+    Ok(Tower::new(Kind::Timm, vit, facts))
+}
+
+/// The encoder of SAM (arXiv 2304.02643).
+fn sam(w: &Weights, facts: &Facts) -> Result<Tower> {
+    let sam = Sam::load(w)?;
+    let usual = Preprocess::imagenet(sam.side());
+    let preprocess = facts.preprocess.clone().unwrap_or(usual);
+    Ok(Tower { encoder: Encoder::Sam(sam), kind: Kind::Sam, preprocess })
+}
