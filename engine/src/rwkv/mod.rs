@@ -2,6 +2,7 @@
 
 mod detect;
 mod fresh;
+mod rows;
 mod tap;
 pub mod v4;
 pub mod v4a;
@@ -12,6 +13,7 @@ pub mod v7a;
 
 pub use detect::{Version, detect, tuned_for};
 pub use fresh::{Fresh, Sizes};
+pub use rows::{Rows, Scan, Way};
 pub use tap::{Activation, Look, Seen, Tap};
 
 use anyhow::{Context, Result};
@@ -69,13 +71,32 @@ impl Rwkv {
 
     /// [`Rwkv::hidden`] while `tap` sees, and may replace, what happens inside the blocks.
     pub fn hidden_seen(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
+        let x = self.embed(tokens.clone());
+        self.read(Rows { x, tokens, scan: Scan::default() }, state, tap)
+    }
+
+    /// The embeddings of tokens, before the first norm, `[B, T]` → `[B, T, C]`.
+    pub fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         match self {
-            Self::V4(m) => m.hidden(tokens, state, tap),
-            Self::V4a(m) => m.hidden(tokens, state, tap),
-            Self::V5(m) => m.hidden(tokens, state, tap),
-            Self::V6(m) => m.hidden(tokens, state, tap),
-            Self::V7(m) => m.hidden(tokens, state, tap),
-            Self::V7a(m) => m.hidden(tokens, state, tap),
+            Self::V4(m) => m.embed(tokens),
+            Self::V4a(m) => m.embed(tokens),
+            Self::V5(m) => m.embed(tokens),
+            Self::V6(m) => m.embed(tokens),
+            Self::V7(m) => m.embed(tokens),
+            Self::V7a(m) => m.embed(tokens),
+        }
+    }
+
+    /// [`Rwkv::hidden_seen`] of rows that need not come from tokens. Only RWKV-5 and 6 look at a
+    /// picture in another order than forwards.
+    pub fn read(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
+        match self {
+            Self::V4(m) => m.hidden(rows, state, tap),
+            Self::V4a(m) => m.hidden(rows, state, tap),
+            Self::V5(m) => m.hidden(rows, state, tap),
+            Self::V6(m) => m.hidden(rows, state, tap),
+            Self::V7(m) => m.hidden(rows, state, tap),
+            Self::V7a(m) => m.hidden(rows, state, tap),
         }
     }
 

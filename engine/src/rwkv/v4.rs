@@ -10,6 +10,7 @@ use burn::tensor::{Device, Int, Tensor};
 use rwkv_kernels::{Stream, wkv4};
 
 use super::fresh::{Fresh, Sizes};
+use super::rows::Rows;
 use super::tap::Tap;
 use super::{before, squared};
 use crate::layers::{Embedding, Linear, Norm};
@@ -57,8 +58,12 @@ pub(super) struct ChannelMix {
 }
 
 impl Rwkv4 {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
-        let mut x = self.emb.forward(tokens);
+    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.emb.forward(tokens)
+    }
+
+    pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
+        let mut x = rows.x;
         for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
             let tap = tap.at(i);
             x = tap.see("x", block.forward(x, state, tap));

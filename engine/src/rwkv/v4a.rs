@@ -7,6 +7,7 @@ use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
+use super::rows::Rows;
 use super::tap::Tap;
 use super::v4::{ChannelMix, TimeMix};
 use crate::layers::{Embedding, Linear, Norm};
@@ -36,8 +37,12 @@ struct Block {
 }
 
 impl Rwkv4a {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
-        let embedded = self.emb.forward(tokens);
+    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.emb.forward(tokens)
+    }
+
+    pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
+        let embedded = rows.x;
         let mut x = embedded.clone();
         for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
             let tap = tap.at(i);

@@ -11,6 +11,7 @@ use burn::tensor::{Device, Int, Tensor};
 use rwkv_kernels::{Stream, thin_linear, wkv6};
 
 use super::fresh::{Fresh, Sizes};
+use super::rows::Rows;
 use super::squared;
 use super::tap::Tap;
 use crate::layers::{Embedding, Linear, Norm};
@@ -67,11 +68,16 @@ struct ChannelMix {
 }
 
 impl Rwkv6 {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
-        let mut x = self.emb.forward(tokens);
+    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.emb.forward(tokens)
+    }
+
+    pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
+        let Rows { mut x, scan, .. } = rows;
         for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
             let tap = tap.at(i);
-            x = tap.see("x", block.forward(x, state, tap));
+            let seen = block.forward(scan.turned(i, x), state, tap);
+            x = tap.see("x", scan.back(i, seen));
         }
         x
     }

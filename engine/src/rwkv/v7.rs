@@ -12,6 +12,7 @@ use burn::tensor::{Device, Int, Tensor};
 use rwkv_kernels::{Stream, decay, edit_key, lend, thin_linear, thin_sigmoid, unit_key, wkv7};
 
 use super::fresh::{Fresh, Sizes};
+use super::rows::Rows;
 use super::squared;
 use super::tap::Tap;
 use crate::layers::{Embedding, Linear, Norm};
@@ -73,8 +74,12 @@ struct ChannelMix {
 }
 
 impl Rwkv7 {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
-        let mut x = self.emb.forward(tokens);
+    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.emb.forward(tokens)
+    }
+
+    pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
+        let mut x = rows.x;
         let mut v_first = None;
         for (i, (block, state)) in self.blocks.iter().zip(&mut state.layers).enumerate() {
             let tap = tap.at(i);

@@ -9,6 +9,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 use rwkv_kernels::Stream;
 
+use super::rows::Rows;
 use super::tap::Tap;
 use super::v7::TimeMix;
 use crate::layers::{Embedding, Linear, Norm};
@@ -53,8 +54,12 @@ struct Told {
 }
 
 impl Rwkv7a {
-    pub(super) fn hidden(&self, tokens: Tensor<2, Int>, state: &mut State, tap: Tap) -> Tensor<3> {
-        let mut x = self.emb.forward(tokens.clone());
+    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.emb.forward(tokens)
+    }
+
+    pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
+        let Rows { mut x, tokens, .. } = rows;
         if let Some(ln0) = self.blocks.first().and_then(|block| block.ln0.as_ref()) {
             x = ln0.forward(x);
         }
