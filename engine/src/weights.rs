@@ -73,6 +73,11 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// The names below this place, as they are called from here.
+    pub fn names_here(&self) -> BTreeSet<&'a str> {
+        self.names().into_iter().filter_map(|name| name.strip_prefix(&self.prefix)).collect()
+    }
+
     /// How many numbered children `name.0`, `name.1`, … there are.
     pub fn count(&self, name: &str) -> usize {
         let names = self.names();

@@ -105,7 +105,7 @@ const REFUSED: [(&str, &str); 21] = [
 /// # Errors
 /// When the names are those of something else, which is then named.
 pub fn detect(weights: &Weights) -> Result<Version> {
-    let names = weights.names();
+    let names = weights.names_here();
     let has = |start: &str| names.range(start..).next().is_some_and(|n| n.starts_with(start));
     let only_states = !names.is_empty() && names.iter().all(|n| n.ends_with(TUNED));
     if only_states {
