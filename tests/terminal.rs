@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// The program under test.
@@ -52,6 +52,7 @@ pub struct Terminal {
     keys: Box<dyn Write + Send>,
     master: Box<dyn MasterPty + Send>,
     received: Arc<Mutex<Received>>,
+    reader: JoinHandle<()>,
     pub home: Folder,
 }
 
@@ -111,7 +112,7 @@ impl Terminal {
         let mut reader = pair.master.try_clone_reader().unwrap();
         let keys = pair.master.take_writer().unwrap();
         let heard = received.clone();
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
                 let mut heard = heard.lock().unwrap();
@@ -119,7 +120,7 @@ impl Terminal {
                 heard.parser.process(&bytes[..count]);
             }
         });
-        Self { child, keys, master: pair.master, received, home }
+        Self { child, keys, master: pair.master, received, reader, home }
     }
 
     /// Gives the terminal another size, as dragging its corner does.
@@ -207,10 +208,12 @@ impl Terminal {
         self.code()
     }
 
+    /// Waits until the program has ended and all that it wrote was read.
     pub fn code(&mut self) -> u32 {
         let start = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            let ended = self.child.try_wait().unwrap();
+            if let Some(status) = ended.filter(|_| self.reader.is_finished()) {
                 return status.exit_code();
             }
             assert!(start.elapsed() < PATIENCE, "it does not end:\n{}", self.text());
