@@ -13,8 +13,11 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
+use ::image::codecs::png::PngEncoder;
 use ::image::metadata::Orientation;
-use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use ::image::{
+    DynamicImage, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader, Limits,
+};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// A picture: red, green and blue of every pixel, 0 to 255.
@@ -106,6 +109,27 @@ impl Image {
         image.apply_orientation(held);
         let [width, height] = [image.width(), image.height()].map(|side| side as usize);
         Self::new(name, width, height, levels(image))
+    }
+
+    /// A picture to try things out with: red grows to the right, green downwards, blue is the same
+    /// everywhere.
+    pub fn gradient(width: usize, height: usize) -> Self {
+        let level = |at: usize, side: usize| (255 * at / (side - 1).max(1)) as u8;
+        let pixel = |x: usize, y: usize| [level(x, width), level(y, height), 128];
+        let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+        Self { name: "sample:gradient".to_string(), width, height, pixels }
+    }
+
+    /// The picture as a PNG file.
+    ///
+    /// # Errors
+    /// When it is too large for one.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let (width, height) = (u32::try_from(self.width)?, u32::try_from(self.height)?);
+        let colours = ::image::ExtendedColorType::Rgb8;
+        PngEncoder::new(&mut bytes).write_image(&self.pixels, width, height, colours)?;
+        Ok(bytes)
     }
 
     /// The picture in another size.

@@ -5,11 +5,11 @@
 //! [`generate`] walks it again and again, [`beam`] on several ways at once, [`chat`] in turns;
 //! [`constrain`] keeps it on ways to a given form and [`rank`] compares given ways. [`checkpoint`]
 //! opens files, [`weights`] makes models of them, [`model`] keeps a model with its tokenizer and its
-//! device, [`train`] changes it by what [`data`] brings, and [`evaluate`] measures what it can do. An
-//! [`image`] goes through a tower of [`vision`] and becomes rows of a text in [`visual`]. What happens
-//! inside while it reads is seen through [`rwkv::Tap`]: [`activations`] keep it, [`recurrence`] and [`segment`] make algebra of
-//! it, [`understand`] and [`compare`] ask questions. Nothing here prints, parses scripts or knows of a
-//! terminal.
+//! device, [`train`] changes it by what [`data`] brings, and [`evaluate`] measures what it can do.
+//! An [`image`] goes through a tower of [`vision`] and becomes rows of a text in [`visual`]. What
+//! happens inside while a model reads is seen through [`rwkv::Tap`]: [`activations`] keep it,
+//! [`recurrence`] and [`segment`] make algebra of it, [`understand`] and [`compare`] ask questions.
+//! Nothing here prints, parses scripts or knows of a terminal.
 
 pub mod activations;
 pub mod adapter;

@@ -25,6 +25,7 @@ mod help;
 mod hooks;
 mod host;
 mod ieee;
+mod image;
 mod imports;
 mod json;
 mod layer;

@@ -4,6 +4,7 @@ use crate::charts::short;
 use crate::checkpoints::FileInfo;
 use crate::generate::Generation;
 use crate::host::{Host, harmless};
+use crate::image::Image;
 use crate::json::json_of;
 use crate::report::Report;
 use crate::state::State;
@@ -11,6 +12,9 @@ use crate::tensor::Tensor;
 use crate::tokens::Tokens;
 use crate::{Table, View};
 use rhai::{Array, Dynamic, Engine, ImmutableString, Map};
+
+/// Columns of a picture that is a result at the prompt.
+const PROMPT_WIDTH: usize = 40;
 
 /// Arrays of so many items are always shown whole.
 const SHORT: usize = 16;
@@ -48,6 +52,10 @@ pub fn view_of(engine: &Engine, value: &Dynamic) -> View {
     }
     if let Some(tokens) = value.read_lock::<Tokens>() {
         return tokens.view();
+    }
+    if let Some(image) = value.read_lock::<Image>() {
+        let words = View::Words(text_of(engine, value));
+        return View::Group(vec![words, image.view(PROMPT_WIDTH)]);
     }
     if let Some(rows) = value.read_lock::<Array>() {
         if let Some(table) = records(&rows) {

@@ -3,6 +3,7 @@
 mod chats;
 mod data;
 mod failures;
+mod image;
 mod language;
 mod manual;
 mod metrics;
