@@ -19,6 +19,7 @@ use crate::vision::tower::Facts;
 use crate::vision::{Features, Tower};
 use crate::weights::Weights;
 
+pub mod prompt;
 #[cfg(test)]
 mod tests;
 
