@@ -16,6 +16,8 @@ pub const CTRL_C: &str = "\x03";
 pub const CTRL_D: &str = "\x04";
 /// Loading a model on a busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// After so long nothing more comes from a program that has ended.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// An empty folder, removed at the end.
 pub struct Folder(pub PathBuf);
@@ -208,17 +210,26 @@ impl Terminal {
         self.code()
     }
 
-    /// Waits until the program has ended and all that it wrote was read.
+    /// Waits until the program has ended and what it wrote was read.
     pub fn code(&mut self) -> u32 {
         let start = Instant::now();
-        loop {
-            let ended = self.child.try_wait().unwrap();
-            if let Some(status) = ended.filter(|_| self.reader.is_finished()) {
-                return status.exit_code();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
             }
             assert!(start.elapsed() < PATIENCE, "it does not end:\n{}", self.text());
             thread::sleep(Duration::from_millis(10));
+        };
+        // The reader need not hear of the end: a program that another test began at the same moment
+        // may hold this terminal open, too.
+        let (mut count, mut since) = (self.bytes().len(), Instant::now());
+        while !self.reader.is_finished() && since.elapsed() < QUIET {
+            thread::sleep(Duration::from_millis(10));
+            if self.bytes().len() != count {
+                (count, since) = (self.bytes().len(), Instant::now());
+            }
         }
+        status.exit_code()
     }
 }
 
