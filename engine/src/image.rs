@@ -135,7 +135,8 @@ impl Image {
     /// The picture in another size.
     ///
     /// # Errors
-    /// When a side would be 0, and when the picture would take more than 400 MB of memory.
+    /// When a side would be 0, and when the picture, or one on the way to it, would take more than
+    /// 400 MB of memory.
     pub fn resized(&self, width: usize, height: usize, filter: Filter) -> Result<Self> {
         ensure!(width > 0 && height > 0, "a picture needs at least one pixel.");
         ensure!(
@@ -143,7 +144,7 @@ impl Image {
             "{width} × {height} pixels take more than {} MB of memory.",
             BUDGET >> 20
         );
-        Ok(resample::resample(self, [width, height], [0..width, 0..height], filter))
+        resample::resample(self, [width, height], [0..width, 0..height], filter)
     }
 
     /// A part of the picture, from this column and row on.

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 
+use super::Image;
 use super::resample::{Filter, resample};
-use super::{BUDGET, Image};
 
 /// How a picture comes to the size that a tower reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,15 +132,9 @@ impl Preprocess {
             size[0],
             size[1]
         );
-        // Of a thin strip much more lies beside the part than in it: the part alone is made, but
-        // its rows pass through memory.
+        // Of a thin strip much more lies beside the part than in it: the part alone is made.
         let [left, top] = [(size[0] - wide) / 2, (size[1] - high) / 2];
-        ensure!(
-            (wide as u64) * (height as u64) * 3 <= BUDGET,
-            "{} is too thin: {width} × {height} pixels.",
-            image.name
-        );
-        Ok(resample(image, size, [left..left + wide, top..top + high], self.filter))
+        resample(image, size, [left..left + wide, top..top + high], self.filter)
     }
 }
 

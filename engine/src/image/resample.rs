@@ -7,9 +7,10 @@
 use std::f64::consts::PI;
 use std::ops::Range;
 
+use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
-use super::Image;
+use super::{BUDGET, Image};
 
 /// How far a new pixel looks and how much it counts what it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +110,25 @@ fn level(weights: &[i32], at: impl Fn(usize) -> u8) -> u8 {
 
 /// Columns `window[0]` and rows `window[1]` of the picture resized to `size`, `[width, height]`: what
 /// is not asked for is not made, so that a thin strip costs no more than what is cut out of it.
-pub fn resample(image: &Image, size: [usize; 2], window: [Range<usize>; 2], by: Filter) -> Image {
+///
+/// # Errors
+/// When the picture that is as wide as the new and as high as the old one, through which it goes,
+/// would take more than 400 MB of memory.
+pub fn resample(
+    image: &Image,
+    size: [usize; 2],
+    window: [Range<usize>; 2],
+    by: Filter,
+) -> Result<Image> {
     let [columns, rows] = window;
+    ensure!(
+        (columns.len() as u64).saturating_mul(image.height as u64).saturating_mul(3) <= BUDGET,
+        "{} is too thin: {} × {} pixels cannot become {} wide.",
+        image.name,
+        image.width,
+        image.height,
+        columns.len()
+    );
     let across = taps(by, image.width, size[0], columns);
     let down = taps(by, image.height, size[1], rows);
     let first = down.iter().map(|tap| tap.first).min().unwrap_or(0);
@@ -132,5 +150,5 @@ pub fn resample(image: &Image, size: [usize; 2], window: [Range<usize>; 2], by: 
         (0..width).map(|x| level(&tap.weights, |i| old[i * width + x])).collect()
     };
     let pixels = down.par_iter().flat_map_iter(row).collect();
-    Image { name: image.name.clone(), width: across.len(), height: down.len(), pixels }
+    Ok(Image { name: image.name.clone(), width: across.len(), height: down.len(), pixels })
 }

@@ -125,6 +125,10 @@ fn a_bomb_is_refused_before_it_is_decoded() {
     assert!(found.contains("20000 × 20000 pixels, which takes 1144 MB"), "{found}");
     assert!(four().resized(20_000, 20_000, Filter::Bicubic).is_err());
     assert!(four().resized(0, 3, Filter::Bicubic).is_err());
+    // Small before and after, but not on the way.
+    let strip = Image::new("strip", 1, 1_000_000, vec![0; 3_000_000]).unwrap();
+    let found = strip.resized(100_000, 1, Filter::Bicubic).unwrap_err().to_string();
+    assert!(found.contains("strip is too thin: 1 × 1000000"), "{found}");
 }
 
 #[test]
