@@ -5,7 +5,7 @@
 
 pub mod sam;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tower;
 pub mod vit;
 

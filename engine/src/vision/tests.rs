@@ -6,19 +6,22 @@ use super::tower::{Facts, Kind};
 use crate::checkpoint::Checkpoint;
 use crate::weights::{Source, Weights};
 
-fn golden(kind: &str) -> Checkpoint {
+/// Reference numbers of a model with pictures.
+pub fn golden(name: &str) -> Checkpoint {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
-    Checkpoint::open(&golden.join(format!("tower_{kind}.safetensors"))).unwrap()
+    Checkpoint::open(&golden.join(format!("{name}.safetensors"))).unwrap()
 }
 
-fn numbers<const D: usize>(file: &Checkpoint, name: &str) -> Tensor<D> {
+/// One of them, as the only row of a batch.
+pub fn numbers<const D: usize>(file: &Checkpoint, name: &str) -> Tensor<D> {
     let mut shape = file.shape(name).unwrap().to_vec();
     shape.insert(0, 1);
     let shape: [usize; D] = shape.try_into().unwrap();
     Tensor::from_data(TensorData::new(file.values(name).unwrap(), shape), &Device::flex())
 }
 
-fn far<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
+/// The largest difference.
+pub fn far<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
     assert_eq!(a.dims(), b.dims());
     (a - b).abs().max().into_scalar::<f32>()
 }
@@ -32,11 +35,11 @@ fn two_heads() -> Facts {
 }
 
 const KINDS: [(&str, Kind); 5] = [
-    ("clip", Kind::Clip),
-    ("siglip", Kind::Siglip),
-    ("dinov2", Kind::Dinov2),
-    ("timm", Kind::Timm),
-    ("sam", Kind::Sam),
+    ("tower_clip", Kind::Clip),
+    ("tower_siglip", Kind::Siglip),
+    ("tower_dinov2", Kind::Dinov2),
+    ("tower_timm", Kind::Timm),
+    ("tower_sam", Kind::Sam),
 ];
 
 #[test]
@@ -85,7 +88,7 @@ fn a_tower_reads_pictures_of_the_size_of_its_positions() {
 
 #[test]
 fn what_is_no_tower_is_said() {
-    let file = golden("clip");
+    let file = golden("tower_clip");
     // Eight channels are no heads of 64.
     let error = tower(&file, &Facts::default()).unwrap_err().to_string();
     assert!(error.contains("8 channels") && error.contains("`heads`"), "{error}");
