@@ -76,7 +76,7 @@ pub enum Pool {
 pub struct Seen {
     /// `[B, T, C]`, before the first norm of the language model.
     pub rows: Tensor<3>,
-    /// How many of the rows are patches, and how many stand before them.
+    /// How many of the rows stand before the patches, and how many those are.
     patches: (usize, usize),
 }
 
@@ -119,6 +119,12 @@ impl Visual {
         let [_, c] = rwkv.dims();
         let projector = Projector::load(&w.at("proj"), c)?;
         let layout = layout.unwrap_or(Layout::released(version));
+        let turns = matches!(version, Version::V50 | Version::V51 | Version::V52 | Version::V6);
+        ensure!(
+            turns || layout.way == Way::Forwards,
+            "{version}, the language model of {}, reads pictures forwards only.",
+            w.origin()
+        );
         Ok(Self { rwkv, towers, projector, layout })
     }
 

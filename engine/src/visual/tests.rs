@@ -1,25 +1,7 @@
-use std::path::Path;
-
 use super::*;
 use crate::checkpoint::Checkpoint;
+use crate::vision::tests::{far, golden, numbers};
 use crate::weights::{Named, Source};
-
-fn golden(name: &str) -> Checkpoint {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
-    Checkpoint::open(&golden.join(format!("{name}.safetensors"))).unwrap()
-}
-
-fn numbers<const D: usize>(file: &Checkpoint, name: &str) -> Tensor<D> {
-    let mut shape = file.shape(name).unwrap().to_vec();
-    shape.insert(0, 1);
-    let shape: [usize; D] = shape.try_into().unwrap();
-    Tensor::from_data(TensorData::new(file.values(name).unwrap(), shape), &Device::flex())
-}
-
-fn far<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
-    assert_eq!(a.dims(), b.dims());
-    (a - b).abs().max().into_scalar::<f32>()
-}
 
 /// A checkpoint as VisualRWKV's: what these files hold, each under its prefix.
 fn put_together(parts: [(&str, &Checkpoint); 3]) -> Named {
@@ -125,6 +107,15 @@ fn rows_are_chosen_as_every_generation_does() {
     assert!(wrong(Pool::Class, false).contains("no class row"));
     assert!(wrong(Pool::Grid(4), true).contains("3 × 3 patches has no 4 × 4 squares"));
     assert!(wrong(Pool::Adaptive(5), true).contains("5 rows are no square"));
+}
+
+#[test]
+fn an_order_that_a_model_does_not_know_is_refused() {
+    let (rwkv, tower, proj) = (golden("v7"), golden("tower_siglip"), golden("visual_goose"));
+    let named = put_together([("rwkv", &rwkv), ("vit", &tower), ("proj", &proj)]);
+    let layout = Layout { way: Way::Bidirection, ..Layout::released(Version::V7) };
+    let error = load(&named, Some(layout)).unwrap_err().to_string();
+    assert!(error.contains("reads pictures forwards only"), "{error}");
 }
 
 #[test]
