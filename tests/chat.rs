@@ -1,6 +1,6 @@
 //! The chat mode of the prompt, as a person at a terminal and as a pipe meet it.
 
-use crate::terminal::{CTRL_C, CTRL_D, Folder, Terminal, pipe};
+use crate::terminal::{CTRL_C, Folder, Terminal, pipe};
 use std::fs;
 
 /// A terminal in chat mode, after a line of code.
@@ -16,8 +16,7 @@ fn talk(code: &str) -> Terminal {
 
 /// Leaves the talk, then the program.
 fn leave(mut terminal: Terminal) {
-    terminal.press("/clear\r");
-    terminal.press(CTRL_D);
+    terminal.end();
     terminal.wait_prompt("rwkv> ");
     assert_eq!(terminal.leave(), 0);
 }
@@ -40,7 +39,7 @@ fn talk_is_private_and_ctrl_d_steps_out() {
     assert!(text.contains("tales 0> hello there"), "{text}");
     assert!(text.contains(" tokens/s, ") && text.contains(" read so far]"), "{text}");
     enter(&mut terminal, "/edit 1 a secret", 2);
-    terminal.press(CTRL_D);
+    terminal.end();
     terminal.wait_prompt("rwkv> ");
     terminal.press("111 * 3\r");
     terminal.wait("333");

@@ -1,6 +1,6 @@
 //! The prompt under a person's hands: interrupts, suspension, sizes, lessons, commands.
 
-use crate::terminal::{CTRL_C, CTRL_D, Folder, RWKV, Terminal, pipe};
+use crate::terminal::{CTRL_C, Folder, RWKV, Terminal, pipe};
 use portable_pty::CommandBuilder;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ fn ctrl_z_stops_and_fg_goes_on() {
     terminal.press("fg\r");
     terminal.wait("through");
     terminal.wait_prompt("rwkv> ");
-    terminal.press(CTRL_D);
+    terminal.end();
     terminal.wait_prompt("shell> ");
     terminal.press("exit\r");
     assert_eq!(terminal.code(), 0);
@@ -105,7 +105,7 @@ fn poor_terminals_get_plain_text() {
         terminal.press("let x = \"111\"; x.summ()\r");
         terminal.wait("error: String has no method `summ`");
         assert!(!terminal.has_colours(), "{name}={value}");
-        terminal.press(CTRL_D);
+        terminal.end();
         assert_eq!(terminal.code(), 0, "{name}={value}");
     }
     let mut terminal = Terminal::open(&[]);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// The program under test.
 pub const RWKV: &str = env!("CARGO_BIN_EXE_rwkv-tested");
 pub const CTRL_C: &str = "\x03";
-pub const CTRL_D: &str = "\x04";
+const CTRL_D: &str = "\x04";
 /// Loading a model on a busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// After so long nothing more comes from a program that has ended.
@@ -205,8 +205,16 @@ impl Terminal {
         }
     }
 
-    pub fn leave(mut self) -> u32 {
+    /// Ends a session by Ctrl-D at a fresh prompt, whatever its name. Pressed any earlier, while
+    /// the terminal still collects lines, the key would be lost.
+    pub fn end(&mut self) {
+        let fresh = |text: &str| text.trim_end().ends_with('>');
+        self.wait_until("a fresh prompt", fresh);
         self.press(CTRL_D);
+    }
+
+    pub fn leave(mut self) -> u32 {
+        self.end();
         self.code()
     }
 
