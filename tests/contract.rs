@@ -370,7 +370,7 @@ fn it_learns() {
         let (mut trainer, batch) = golden.trainer(Settings { schedule, ..Settings::default() });
         let steps = (0..10).map(|_| trainer.train_step(&batch, &GO).unwrap().loss);
         let losses: Vec<f64> = steps.collect();
-        let after = trainer.evaluate(&batch);
+        let after = trainer.evaluate(&batch, &GO).unwrap();
         println!("{}: {losses:.3?}, then {after:.3}", golden.version);
         assert!(after < 0.8 * losses[0], "{}: {losses:?}", golden.version);
     }

@@ -9,6 +9,7 @@ mod file;
 mod fill;
 mod format;
 mod reading;
+mod showing;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -20,11 +21,13 @@ mod written;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 pub use fill::{FLOWER, fill_prompt};
 pub use format::{FORMATS, Format};
 pub use reading::encode;
+use showing::Illustrated;
+pub use showing::Picture;
 pub use template::{Answer, Effort, Question, Template, Think, clean};
 pub use transcript::{Part, Role};
 pub use tree::BUDGET;
@@ -33,6 +36,7 @@ pub use turn::{Asked, Turn};
 use crate::generate::{Generation, Options, Piece};
 use crate::model::Model;
 use crate::state::State;
+use crate::visual::prompt::PICTURE;
 use tree::Tree;
 
 /// A conversation and the memories it has led to.
@@ -148,7 +152,9 @@ impl Chat {
         interrupt: &AtomicBool,
         each: impl FnMut(&Piece) -> Result<bool>,
     ) -> Result<Generation> {
-        let asked = self.asked(self.number(), self.tree.edited.clone(), question)?;
+        let (base, pictures) = (self.tree.edited.clone(), self.tree.shown.clone());
+        let now = self.number();
+        let asked = self.asked_about(model, now, base, question, pictures, interrupt)?;
         self.ask(model, asked, interrupt, each)
     }
 
@@ -182,8 +188,8 @@ impl Chat {
         self.tree.check(number)?;
         let old =
             self.tree.turn(number).context("turn 0 is the start; nothing was asked there.")?;
-        let (parent, base) = (old.asked.parent, old.asked.base.clone());
-        let asked = self.asked(parent, base, question)?;
+        let (parent, (base, pictures)) = (old.asked.parent, old.asked.put());
+        let asked = self.asked_about(model, parent, base, question, pictures, interrupt)?;
         self.ask(model, asked, interrupt, each)
     }
 
@@ -193,9 +199,10 @@ impl Chat {
     /// When a memory that was dropped is read again and that is interrupted.
     pub fn undo(&mut self, model: &Model, interrupt: &AtomicBool) -> Result<bool> {
         let Some(turn) = self.tree.present() else { return Ok(false) };
-        let (now, parent, base) = (self.number(), turn.asked.parent, turn.asked.base.clone());
+        let (now, parent, (base, pictures)) = (self.number(), turn.asked.parent, turn.asked.put());
         self.tree.memory(model, parent, interrupt)?;
         self.tree.stand_at(parent, base);
+        self.tree.shown = pictures.into_iter().filter(Picture::is_here).collect();
         self.tree.visited.insert(parent, now);
         Ok(true)
     }
@@ -225,16 +232,20 @@ impl Chat {
     /// Forgets everything back to the start, the tree too.
     pub fn reset(&mut self) {
         let start = (*self.tree.start).clone();
-        self.tree = Tree { budget: self.tree.budget, ..Tree::new(start) };
+        let (budget, given) = (self.tree.budget, self.tree.given.clone());
+        self.tree = Tree { budget, shown: given.clone(), given, ..Tree::new(start) };
     }
 
-    /// The text that would be read if this were asked now, without token 0.
+    /// The text that would be read if this were asked now, without token 0, with `<image>` for each
+    /// picture.
     ///
     /// # Errors
     /// For a question the format has no place for.
     pub fn prompt(&self, question: &Question) -> Result<String> {
-        let Asked { text, lead, .. } = self.asked(self.number(), None, question)?;
-        Ok(text + &lead)
+        let asked = self.asked(self.number(), None, question)?;
+        let Illustrated { texts, rest } = self.illustrated(&asked, &self.tree.shown);
+        let texts = texts.into_iter().map(|text| text + PICTURE);
+        Ok(texts.collect::<String>() + &rest + &asked.lead)
     }
 
     /// The same as tokens, with token 0 where it is read.
@@ -242,6 +253,7 @@ impl Chat {
     /// # Errors
     /// As [`Chat::prompt`], and when the vocabulary has no token for some of it.
     pub fn prompt_tokens(&self, model: &Model, question: &Question) -> Result<Vec<u32>> {
+        ensure!(self.tree.shown.is_empty(), "a picture is read as rows, not as tokens.");
         let Asked { text, lead, begins, .. } = self.asked(self.number(), None, question)?;
         encode(model, &(text + &lead), begins)
     }
@@ -259,6 +271,8 @@ impl Chat {
         let gap = if open { self.template.format.gap } else { "" };
         let text = format!("{gap}{opening}{}", self.template.asked(&question));
         let lead = self.template.lead(&question).to_string();
-        Ok(Asked { question, parent, base, text, lead, begins: self.template.bos && parent == 0 })
+        let begins = self.template.bos && parent == 0;
+        let (unread, pictures) = (None, Vec::new());
+        Ok(Asked { question, parent, base, unread, pictures, text, lead, begins })
     }
 }

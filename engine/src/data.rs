@@ -13,11 +13,14 @@ mod indexed;
 mod jsonl;
 mod lines;
 mod official;
+mod pictures;
 mod position;
 pub mod problems;
 mod reader;
+pub mod shapes;
 mod shelf;
 mod source;
+mod talks;
 #[cfg(test)]
 mod tests;
 
@@ -31,17 +34,21 @@ pub use emphasis::Emphasis;
 pub use indexed::write_binidx;
 pub use jsonl::Jsonl;
 pub use lines::Bad;
+pub use pictures::{Pictures, Shown};
 pub use position::{Place, Position};
 
 use crate::hash::hash;
 use crate::tokenizer::Tokenizer;
+use crate::visual::Reads;
 use ahead::Ahead;
 use indexed::Indexed;
 use lines::{Form, Lines};
 use problems::Task;
 use reader::Reader;
+use shapes::Shapes;
 use shelf::Shelf;
 use source::{Made, Source};
+use talks::{Samples, Talks};
 
 /// Bytes of the largest text that is kept in memory unless somebody says otherwise.
 const LARGEST: u64 = 64 << 20;
@@ -219,6 +226,42 @@ impl Dataset {
         Self::new(Source::Problems(made), cut)
     }
 
+    /// Conversations about pictures in LLaVA's layout, a list in JSON or one on each line, whose
+    /// pictures lie below `folder`, for a model that reads them so. A row is one conversation.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no such list.
+    pub fn talks(
+        path: &Path,
+        folder: &Path,
+        tokenizer: &Tokenizer,
+        reads: Reads,
+        bad: Bad,
+        cut: &Cut,
+    ) -> Result<Self> {
+        let samples = Samples::open(path, folder)?;
+        Self::pictures(Talks { samples, tokenizer: tokenizer.clone(), reads, bad }, cut)
+    }
+
+    /// Pictures of shapes and questions about them, without end, for a model that reads them so.
+    ///
+    /// # Errors
+    /// When the settings allow no picture.
+    pub fn shapes(shapes: Shapes, tokenizer: &Tokenizer, reads: Reads, cut: &Cut) -> Result<Self> {
+        shapes.check()?;
+        let samples = Samples::Shapes(shapes, cut.seed);
+        Self::pictures(
+            Talks { samples, tokenizer: tokenizer.clone(), reads, bad: Bad::Refuse },
+            cut,
+        )
+    }
+
+    fn pictures(talks: Talks, cut: &Cut) -> Result<Self> {
+        cut.check()?;
+        ensure!(cut.order != Order::Continue, "conversations about pictures do not continue.");
+        Self::new(Source::Talks(talks), cut)
+    }
+
     fn new(source: Source, cut: &Cut) -> Result<Self> {
         let (kind, identity) = source.identity()?;
         let identity = hash(format!("{identity} {cut:?}").bytes());
@@ -304,6 +347,7 @@ impl Dataset {
         let cut = Cut { seed, order: Order::Shuffled, ..self.cut.clone() };
         let source = match &*self.source {
             Source::Problems(made) => Source::Problems(Made { seed, ..made.clone() }),
+            Source::Talks(talks) => Source::Talks(talks.seeded(seed)),
             Source::Lines(lines, _) => Source::lines(lines.part(lines.range.clone()), &cut)?,
             source => source.clone(),
         };

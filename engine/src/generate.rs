@@ -41,8 +41,12 @@ impl Options {
     }
 
     /// The usual way to answer in a chat (ChatRWKV, API_DEMO_CHAT): closer to the likeliest answer,
-    /// and ended by a blank line.
+    /// and ended by a blank line. Who sees says what is likeliest, as VisualRWKV is evaluated.
     pub fn chat(model: &Model) -> Self {
+        if model.visual.is_some() {
+            let sampler = Sampler { temperature: 0.0, ..Sampler::plain() };
+            return Self { sampler, stop: vec!["\n\n".into()], ..Self::default() };
+        }
         let mut options = Self::with_penalty(model, 0.5);
         options.sampler.top_p = 0.3;
         options.stop = vec!["\n\n".into()];

@@ -1,13 +1,16 @@
 //! Pictures: files become rows of red, green and blue, and those become the numbers that a vision
 //! tower reads.
 
+mod draw;
 mod preprocess;
 mod resample;
 #[cfg(test)]
 mod tests;
+mod url;
 
 pub use preprocess::{Preprocess, Resize};
 pub use resample::{Filter, matrix};
+pub use url::{DATA, base64};
 
 use std::fs;
 use std::io::Cursor;

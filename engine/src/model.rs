@@ -1,11 +1,13 @@
 //! A model with all that is needed to use it: weights, tokenizer, device, and what to call it.
 
 mod keeping;
+mod seeing;
 mod source;
 mod toy;
 mod vocabulary;
 mod watch;
 
+pub use seeing::{Tower, parameters};
 pub use source::embedded_names;
 pub use vocabulary::expected_tokenizer;
 pub use watch::{KnockOut, Observer, Reading};
@@ -22,10 +24,11 @@ use crate::checkpoint::Dtype;
 use crate::device::Place;
 use crate::info::trained_context;
 use crate::progress::Progress;
-use crate::rwkv::{Rwkv, Sizes, Tap, Version};
+use crate::rwkv::{Parameter, Rwkv, Sizes, Tap, Version};
 use crate::state::{Origin, State};
 use crate::tensor::Array;
 use crate::tokenizer::Tokenizer;
+use crate::visual::{Told, Visual};
 use crate::weights::{HEAD_EPS, Named, Source, Weights};
 
 /// The work was stopped from outside; nothing is wrong and nothing is lost.
@@ -64,6 +67,12 @@ pub struct Loading {
     pub state: Option<PathBuf>,
     /// ε of the head norms, where it is not that of the released models, 64e-5.
     pub head_eps: Option<f64>,
+    /// A vision tower, or towers and projector, where they are not in the model's own file.
+    #[serde(default)]
+    pub vision: Option<PathBuf>,
+    /// What the tensors of a model with pictures do not tell.
+    #[serde(default)]
+    pub told: Told,
     /// Who is told how far it is.
     #[serde(skip)]
     pub progress: Arc<Progress>,
@@ -74,8 +83,10 @@ pub struct Loading {
 pub struct Model {
     /// Where it came from: `demo:tales`, a file name, `rwkv7 (new)`.
     pub name: String,
-    /// The weights.
+    /// The weights of the language model.
     pub rwkv: Rwkv,
+    /// What it sees with, in a VisualRWKV.
+    pub visual: Option<Visual>,
     /// Text to tokens and back.
     pub tokenizer: Tokenizer,
     /// Where it lives.
@@ -114,13 +125,14 @@ impl Model {
     pub fn of(name: &str, named: &Named, loading: &Loading, place: &Place) -> Result<Self> {
         let weights = Weights::new(Source::Made(named), &place.device)
             .with_head_eps(loading.head_eps.unwrap_or(HEAD_EPS));
-        let rwkv = Rwkv::load(&weights)?;
+        let (rwkv, visual) = seeing::parts(&weights, None, &loading.told)?;
         let (tokenizer, note) = match &loading.tokenizer {
             Some(path) => vocabulary::given(path, rwkv.dims()[0])?,
             None => vocabulary::by_size(rwkv.dims()[0]),
         };
         let notes = note.into_iter().collect();
-        Ok(Self::new(name.to_string(), rwkv, tokenizer, place, Dtype::F32, notes))
+        let model = Self::new(name.to_string(), rwkv, tokenizer, place, Dtype::F32, notes);
+        Ok(Self { visual, ..model })
     }
 
     /// A new model with the official starting values, to be trained.
@@ -149,6 +161,7 @@ impl Model {
         Self {
             name,
             rwkv,
+            visual: None,
             tokenizer,
             place,
             dtype,
@@ -188,7 +201,7 @@ impl Model {
 
     /// How many numbers the weights are.
     pub fn n_params(&self) -> usize {
-        self.rwkv.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum()
+        self.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum()
     }
 
     /// The state before the first token.
@@ -287,7 +300,7 @@ impl Model {
     /// # Errors
     /// When there is no such tensor.
     pub fn weights(&self, name: &str) -> Result<Array> {
-        match self.rwkv.parameters().into_iter().find(|p| p.name == name) {
+        match self.parameters().into_iter().find(|p| p.name == name) {
             Some(p) => Array::of(p.values).reshape(&p.shape),
             None => bail!("{} has no tensor `{name}`; model.tensors() lists them.", self.name),
         }
@@ -295,7 +308,13 @@ impl Model {
 
     /// Names and shapes of all tensors.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        self.rwkv.parameters().into_iter().map(|p| (p.name, p.shape)).collect()
+        self.parameters().into_iter().map(|p| (p.name, p.shape)).collect()
+    }
+
+    /// Every parameter by its name in checkpoints, those of the language model behind `rwkv.` where
+    /// there is anything else.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        parameters(&self.rwkv, self.visual.as_ref())
     }
 
     /// Version and name, as a state of this model tells them.

@@ -74,6 +74,13 @@ impl Tokenizer {
         })
     }
 
+    /// The tokenizer of `demo:shapes`: every byte is a token, and every word that is asked or
+    /// answered about pictures of shapes.
+    pub fn shapes() -> Self {
+        let text = include_str!("../assets/shapes_vocab.txt");
+        Self::World(Arc::new(World::parse(text).expect("the embedded vocabulary is well-formed")))
+    }
+
     /// The tokenizer whose 256 ids are the bytes of the text.
     pub fn bytes() -> Self {
         Self::Bytes

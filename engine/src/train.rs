@@ -11,6 +11,7 @@ mod lora;
 mod memory;
 mod optimizer;
 mod passes;
+mod pupil;
 mod schedule;
 mod settings;
 
@@ -33,14 +34,16 @@ use burn::tensor::{Device, Tensor};
 use crate::data::{Batch, Position};
 use crate::rwkv::Rwkv;
 use crate::state::State;
+use crate::visual::Visual;
 use memory::Memory;
 use optimizer::{Optimizer, Update};
 use passes::{Lesson, Passes};
+use pupil::Pupil;
 
 /// A model in training.
 pub struct Trainer {
     /// On the device with gradients; only what learns asks for them.
-    rwkv: Rwkv,
+    pupil: Pupil,
     /// The state before the first token, for one row.
     first: State,
     device: Device,
@@ -77,6 +80,20 @@ impl Trainer {
     /// # Errors
     /// When the settings contradict each other or name parameters that the model does not have.
     pub fn new(rwkv: &Rwkv, first: &State, device: &Device, settings: Settings) -> Result<Self> {
+        Self::seeing(rwkv, None, first, device, settings)
+    }
+
+    /// [`Trainer::new`] for a model with what it sees with, if it does.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn seeing(
+        rwkv: &Rwkv,
+        visual: Option<&Visual>,
+        first: &State,
+        device: &Device,
+        settings: Settings,
+    ) -> Result<Self> {
         settings.check(!first.is_v4())?;
         let rwkv = match &settings.tune {
             Tune::Full | Tune::State => rwkv.clone(),
@@ -84,7 +101,8 @@ impl Trainer {
                 lora::attach(rwkv.clone(), *rank, *alpha, targets, settings.seed)
             }
         };
-        let parameters = rwkv.parameters();
+        let pupil = Pupil { rwkv, visual: visual.cloned() };
+        let parameters = pupil.parameters();
         let groups = groups::groups(&parameters, &settings)?;
         let learning: HashMap<ParamId, String> = parameters
             .into_iter()
@@ -97,7 +115,7 @@ impl Trainer {
             device = device.gradient_checkpointing();
         }
         Ok(Self {
-            rwkv: graph::lift_model(&rwkv, &learning, &device),
+            pupil: graph::lift_model(&pupil, &learning, &device),
             first: first.clone(),
             names: learning,
             groups,
@@ -138,7 +156,12 @@ impl Trainer {
 
     /// The model as it is now, off the gradient graph.
     pub fn rwkv(&self) -> Rwkv {
-        self.rwkv.valid()
+        self.pupil.rwkv.valid()
+    }
+
+    /// What it sees with as it is now, off the gradient graph.
+    pub fn visual(&self) -> Option<Visual> {
+        self.pupil.visual.as_ref().map(Module::valid)
     }
 
     /// The state before the first token as it is now, for one row.
@@ -191,9 +214,13 @@ impl Trainer {
 
     /// Mean cross-entropy of a batch in nats per token, without learning from it, every row from
     /// the first state.
-    pub fn evaluate(&self, batch: &Batch) -> f64 {
+    ///
+    /// # Errors
+    /// When `interrupt` is set, and for pictures that nothing can see.
+    pub fn evaluate(&self, batch: &Batch, interrupt: &AtomicBool) -> Result<f64> {
         let device = self.device.clone().inner();
-        passes::loss(&self.rwkv(), batch, &self.first.repeated(batch.rows()), &device)
+        let first = self.first.repeated(batch.rows());
+        passes::loss(&self.pupil.valid(), batch, &first, &device, interrupt)
     }
 
     /// Loss of a batch and the gradient of everything that learns, L2Wrap included, as the next
@@ -214,8 +241,8 @@ impl Trainer {
     fn lesson(&mut self, batch: &Batch, interrupt: &AtomicBool) -> Result<Lesson> {
         let first = self.first.repeated(batch.rows());
         let begin = self.memory.begin(&first, batch.continues(), &self.settings);
-        let Self { rwkv, device, settings, names, .. } = &*self;
-        let passes = Passes { rwkv, device, settings, names, interrupt };
+        let Self { pupil, device, settings, names, .. } = &*self;
+        let passes = Passes { pupil, device, settings, names, interrupt };
         passes.lesson(batch, &begin, settings.learns_start())
     }
 
@@ -236,7 +263,7 @@ impl Trainer {
             let group = Group { name: first_name(layer), rate: 1.0, decays: true };
             *wkv = step.moved(&group, x, gradient.flatten(0, 2)).reshape(shape);
         }
-        self.rwkv = self.rwkv.clone().map(&mut step);
+        self.pupil = self.pupil.clone().map(&mut step);
     }
 }
 

@@ -295,7 +295,7 @@ fn thin_matrices_learn_beside_frozen_ones_and_can_be_merged() {
         let mut trainer = golden.trainer(settings);
         let loss = |rwkv: &Rwkv| {
             let trainer = Trainer::new(rwkv, &golden.empty(), &golden.device, plain());
-            trainer.unwrap().evaluate(&golden.batch())
+            trainer.unwrap().evaluate(&golden.batch(), &GO).unwrap()
         };
         // New ones change nothing.
         assert!((loss(&trainer.rwkv()) - loss(&golden.model)).abs() < 1e-6, "{}", golden.version);
@@ -321,11 +321,11 @@ fn a_first_state_learns_by_itself() {
             Schedule { shape: Shape::Constant, lr_init: lr, lr_final: lr, warmup: 0, steps: 20 };
         let settings = Settings { tune: Tune::State, schedule, ..Settings::default() };
         let mut trainer = golden.trainer(settings);
-        let before = trainer.evaluate(&golden.batch());
+        let before = trainer.evaluate(&golden.batch(), &GO).unwrap();
         for _ in 0..20 {
             trainer.train_step(&golden.batch(), &GO).unwrap();
         }
-        let after = trainer.evaluate(&golden.batch());
+        let after = trainer.evaluate(&golden.batch(), &GO).unwrap();
         assert!(after < before - 0.05, "{}: {before} to {after}", golden.version);
         assert_eq!(weights(&golden.model), weights(&trainer.rwkv()));
     }

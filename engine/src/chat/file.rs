@@ -56,6 +56,9 @@ impl Chat {
             "{} cannot be a chat file: PyTorch's have no place for words; end it in .safetensors.",
             path.display()
         );
+        if let Some(waiting) = self.shown().next().filter(|_| self.number() > 0) {
+            bail!("{waiting} was not asked about yet and would be lost; ask first, then save.");
+        }
         let mut shelf = Shelf::default();
         let written = self.written(model, states, &mut shelf);
         let mut parts: Vec<(Entry, Numbers)> = vec![];
@@ -81,7 +84,7 @@ impl Chat {
     }
 
     fn written<'a>(&'a self, model: &Model, states: bool, shelf: &mut Shelf<'a>) -> Written {
-        let Tree { start, turns, now, edited, visited, budget } = &self.tree;
+        let Tree { start, turns, now, edited, visited, budget, .. } = &self.tree;
         let mut kept = |turn: &'a Turn| {
             let wanted = states || turn.foreign;
             let end = turn.end.as_ref().filter(|_| wanted);
@@ -189,7 +192,8 @@ fn opened(file: &Checkpoint, json: &str, model: &Model, interrupt: &AtomicBool) 
     }
     let start = written.start.map_or_else(|| Rc::new(model.state()), state);
     let (edited, visited) = (written.edited.map(state), visited.into_iter().collect());
-    let mut tree = Tree { start, turns, now, edited, visited, budget };
+    let (shown, given) = (Vec::new(), Vec::new());
+    let mut tree = Tree { start, turns, now, edited, shown, given, visited, budget };
     tree.memory(model, now, interrupt)?;
     tree.thin_out();
     Ok(Chat { template, options: settings.options()?, seed, tree })

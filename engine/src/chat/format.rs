@@ -126,6 +126,9 @@ impl Format {
 
     /// The format that a loaded model most likely learnt.
     pub fn of(model: &Model) -> &'static Self {
+        if model.visual.is_some() {
+            return Self::named("world").expect("the list has it");
+        }
         Self::guess(&model.name, model.vocab_size(), model.chat_template.as_deref())
     }
 

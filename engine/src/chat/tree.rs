@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, ensure};
 
+use super::showing::Picture;
 use super::turn::{Asked, Turn};
 use crate::model::Model;
 use crate::state::State;
@@ -22,6 +23,10 @@ pub(super) struct Tree {
     pub(super) now: usize,
     /// What was put in place of the memory there.
     pub(super) edited: Option<Rc<State>>,
+    /// Pictures that the next question is about.
+    pub(super) shown: Vec<Picture>,
+    /// Those that were shown at the start.
+    pub(super) given: Vec<Picture>,
     /// The child of each turn that was visited last.
     pub(super) visited: BTreeMap<usize, usize>,
     pub(super) budget: usize,
@@ -30,8 +35,9 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) fn new(start: State) -> Self {
         let start = Rc::new(start);
-        let visited = BTreeMap::new();
-        Self { start, turns: vec![], now: 0, edited: None, visited, budget: BUDGET }
+        let (visited, shown, given) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let edited = None;
+        Self { start, turns: vec![], now: 0, edited, shown, given, visited, budget: BUDGET }
     }
 
     /// The turn of this number; none for the start.
@@ -93,6 +99,7 @@ impl Tree {
         self.visited.extend(std::iter::once(0).chain(path.clone()).zip(path));
         self.now = number;
         self.edited = edited;
+        self.shown = if number == 0 { self.given.clone() } else { Vec::new() };
         self.thin_out();
     }
 
@@ -157,7 +164,10 @@ impl Tree {
         let ends = self.turns.iter().filter_map(|turn| turn.end.as_ref());
         let logits: usize = ends.clone().map(|end| 4 * end.logits.len()).sum();
         let ends = ends.flat_map(|end| end.half.iter().chain([&end.raw]));
-        let turns = self.turns.iter().flat_map(|turn| turn.state.iter().chain(&turn.asked.base));
+        let turns = self
+            .turns
+            .iter()
+            .flat_map(|turn| turn.state.iter().chain(&turn.asked.base).chain(&turn.asked.unread));
         let all = [&self.start].into_iter().chain(&self.edited).chain(turns).chain(ends);
         let states: usize =
             all.filter(|state| seen.insert(Rc::as_ptr(state))).map(|state| state.bytes()).sum();

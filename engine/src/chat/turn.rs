@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::reading::{End, Reading};
+use super::showing::Picture;
 use super::template::{Answer, Question};
 use crate::generate::{Finish, Generation};
 use crate::sample::Luck;
@@ -21,6 +22,12 @@ pub struct Asked {
     /// The memory it was asked from, where that was not the one after its parent.
     #[serde(skip)]
     pub(super) base: Option<Rc<State>>,
+    /// What `base` was before the pictures were read.
+    #[serde(skip)]
+    pub(super) unread: Option<Rc<State>>,
+    /// What it is about; `base` has read them.
+    #[serde(default)]
+    pub pictures: Vec<Picture>,
     /// How it was written, with all that stood before it.
     pub(super) text: String,
     /// The first words of the answer, which were not left to the model.

@@ -1,8 +1,10 @@
 //! What a model learns from at once.
 
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
 
-use super::Position;
+use super::{Pictures, Position, Shown};
 
 /// Rows of one token more than there are positions to learn: each is the target of the one before.
 #[derive(Clone, Debug)]
@@ -13,6 +15,7 @@ pub struct Batch {
     width: usize,
     continues: bool,
     origin: Option<(String, Position)>,
+    pictures: Option<Arc<Pictures>>,
 }
 
 impl Batch {
@@ -40,7 +43,27 @@ impl Batch {
             weights.len(),
             tokens.len()
         );
-        Ok(Self { tokens, weights, width, continues: false, origin: None })
+        Ok(Self { tokens, weights, width, continues: false, origin: None, pictures: None })
+    }
+
+    /// The same rows with pictures among their tokens.
+    ///
+    /// # Errors
+    /// When they stand outside of the rows.
+    pub fn illustrated(self, pictures: Pictures) -> Result<Self> {
+        let last = |row: &Vec<Shown>| row.iter().map(|shown| shown.at + shown.rows.len()).max();
+        let within = pictures.rows.iter().filter_map(last).all(|last| last < self.width);
+        ensure!(
+            pictures.rows.len() == self.rows() && within,
+            "pictures stand outside of rows of {} tokens; give a larger ctx_len.",
+            self.width
+        );
+        Ok(Self { pictures: Some(Arc::new(pictures)), ..self })
+    }
+
+    /// The pictures among the tokens, if there are any.
+    pub fn pictures(&self) -> Option<&Pictures> {
+        self.pictures.as_deref()
     }
 
     /// Number of rows.

@@ -59,6 +59,9 @@ impl Reader {
     }
 
     fn fill(&mut self, count: usize) -> Result<(Batch, bool)> {
+        if let Source::Talks(talks) = &*self.source.clone() {
+            return Ok((talks.batch(&mut self.at, count, &self.cut)?, false));
+        }
         let mut rows = Rows::new(self.cut.ctx_len + 1);
         let continues = self.cut.order == Order::Continue && self.continued(count, &mut rows)?;
         if self.cut.order != Order::Continue {
@@ -82,6 +85,7 @@ impl Reader {
             Source::Indexed(indexed) => self.window(indexed, number, rows),
             Source::Problems(made) => self.problems(made, rows),
             Source::Memory(..) | Source::Lines(..) => self.dealt(rows),
+            Source::Talks(_) => bail!("conversations about pictures come in whole batches."),
         }
     }
 
@@ -267,6 +271,7 @@ impl Reader {
                 from + at.document
             }
             Source::Problems(_) => lane as u64 + at.document * count,
+            Source::Talks(_) => return Ok(None),
         };
         if !self.lanes[lane].contains_key(&at.document) {
             let document = self.document(source, number, at)?;
@@ -289,7 +294,9 @@ impl Reader {
                 stretch.documents.iter().for_each(|document| shelf.add(document));
                 Ok(Document { tokens: shelf.tokens, weights: shelf.weights })
             }
-            Source::Memory(..) | Source::Indexed(_) => bail!("these are not read in parts."),
+            Source::Memory(..) | Source::Indexed(_) | Source::Talks(_) => {
+                bail!("these are not read in parts.")
+            }
         }
     }
 }

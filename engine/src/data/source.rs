@@ -11,6 +11,7 @@ use super::lines::{Form, Lines};
 use super::position::{Permutation, mix};
 use super::problems::Task;
 use super::shelf::{Document, Shelf};
+use super::talks::Talks;
 use super::{Cut, Order};
 use crate::hash::hash;
 use crate::random::Random;
@@ -30,6 +31,8 @@ pub(super) enum Source {
     Indexed(Indexed),
     /// Problems without end.
     Problems(Made),
+    /// Conversations about pictures.
+    Talks(Talks),
 }
 
 /// Where a sample that runs on into the next documents may begin.
@@ -185,6 +188,7 @@ impl Source {
                 let about = format!("{task:?} {name} {size} {elsewhere} {seed}");
                 ("problems", hash(about.bytes()))
             }
+            Self::Talks(talks) => ("pictures", talks.identity()),
         })
     }
 
@@ -195,6 +199,7 @@ impl Source {
             Self::Lines(_, tokens) => Some(*tokens),
             Self::Indexed(indexed) => Some(indexed.len()),
             Self::Problems(_) => None,
+            Self::Talks(talks) => talks.samples.len(),
         }
     }
 
@@ -205,6 +210,7 @@ impl Source {
             Self::Lines(lines, _) => lines.name(),
             Self::Indexed(indexed) => indexed.name(),
             Self::Problems(made) => format!("the problems of {}", made.task.name()),
+            Self::Talks(talks) => talks.name(),
         }
     }
 
@@ -233,6 +239,10 @@ impl Source {
                 );
                 let part = |range| Self::Indexed(indexed.part(range));
                 Ok((part(0..at), part(at..indexed.len())))
+            }
+            Self::Talks(talks) => {
+                let (first, rest) = talks.split(share)?;
+                Ok((Self::Talks(first), Self::Talks(rest)))
             }
             // Both go on without end; the seed keeps them apart, and held-out names if there are any.
             Self::Problems(made) => {

@@ -2,13 +2,14 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Image;
 use super::resample::{Filter, resample};
 
 /// How a picture comes to the size that a tower reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resize {
     /// Its shorter side becomes this long; the other side follows.
     Shortest(usize),
@@ -17,7 +18,7 @@ pub enum Resize {
 }
 
 /// What is done to a picture before a tower reads it; tells the same as `preprocessor_config.json`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {
     /// Its new size.
     pub resize: Resize,
@@ -106,15 +107,23 @@ impl Preprocess {
     /// # Errors
     /// When it is so thin that it would take more than 400 MB of memory.
     pub fn pixels(&self, image: &Image, device: &Device) -> Result<Tensor<4>> {
+        let [width, height] = self.size();
+        let data = TensorData::new(self.numbers(image)?, [1, 3, height, width]);
+        Ok(Tensor::from_data(data, device))
+    }
+
+    /// The numbers of [`Preprocess::pixels`], channel after channel, row after row.
+    ///
+    /// # Errors
+    /// As [`Preprocess::pixels`].
+    pub fn numbers(&self, image: &Image) -> Result<Vec<f32>> {
         let seen = self.seen(image)?;
         let channel = |channel: usize| {
             let (mean, deviation) = (self.mean[channel], self.deviation[channel]);
             let levels = seen.pixels.iter().skip(channel).step_by(3);
             levels.map(move |&level| (f32::from(level) * (1.0 / 255.0) - mean) / deviation)
         };
-        let numbers: Vec<f32> = [0, 1, 2].into_iter().flat_map(channel).collect();
-        let shape = [1, 3, seen.height, seen.width];
-        Ok(Tensor::from_data(TensorData::new(numbers, shape), device))
+        Ok([0, 1, 2].into_iter().flat_map(channel).collect())
     }
 
     /// The part of the picture that is seen, in the size in which it is.

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::{BUDGET, Image};
 
 /// How far a new pixel looks and how much it counts what it sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Filter {
     /// Pillow's 1: a windowed sinc over three pixels to either side.
     Lanczos,

@@ -6,13 +6,14 @@ use std::path::Path;
 use anyhow::Result;
 use burn::module::ParamId;
 
-use super::Model;
+use super::{Model, parameters};
 use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
 use crate::hash::hash;
 use crate::rwkv::Parameter;
 use crate::state::LayerState;
 use crate::tensor::Array;
 use crate::train::{Trainer, merge};
+use crate::visual::TOLD;
 
 /// Where a header says how many tokens the model was trained to read at once.
 pub const CTX_LEN: &str = "ctx_len";
@@ -21,6 +22,7 @@ impl Model {
     /// Takes over what a trainer has learnt.
     pub fn learn(&mut self, trainer: &Trainer) {
         self.rwkv = trainer.rwkv();
+        self.visual = trainer.visual();
         if trainer.settings().learns_start() {
             self.empty = trainer.first().clone();
         }
@@ -39,13 +41,15 @@ impl Model {
     /// unchanged.
     pub fn save(&self, path: &Path, dtype: Dtype) -> Result<()> {
         checkpoint::check_ending(path)?;
-        let mut parameters = merge(self.rwkv.clone()).parameters();
+        let mut parameters = parameters(&merge(self.rwkv.clone()), self.visual.as_ref());
         parameters.extend(self.first_states());
         let entry = |p: &Parameter| Entry { name: p.name.clone(), shape: p.shape.clone(), dtype };
         let entries: Vec<_> = parameters.iter().map(entry).collect();
         let words = [("format", "pt"), ("version", self.rwkv.version().name()), AXES];
         let mut words: BTreeMap<_, _> =
             words.map(|(key, value)| (key.to_string(), value.to_string())).into();
+        let told = self.visual.as_ref().map(|visual| serde_json::to_string(&visual.told()));
+        words.extend(told.transpose()?.map(|told| (TOLD.to_string(), told)));
         words.extend(self.ctx_len.map(|tokens| (CTX_LEN.to_string(), tokens.to_string())));
         let counter = self.progress.begin("saving".into(), "tensors", entries.len() as u64);
         checkpoint::write(path, &entries, &words, |i| {

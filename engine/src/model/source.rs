@@ -1,18 +1,21 @@
 //! From a name to a model: what is in the program, and what is on disk.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::keeping::CTX_LEN;
+use super::seeing::{self, parameters};
 use super::{Loading, Model, toy, vocabulary};
 use crate::adapter::Adapter;
 use crate::checkpoint::{Checkpoint, Dtype, TUNED};
 use crate::device::Place;
 use crate::info::name_of;
-use crate::rwkv::{Rwkv, Version};
+use crate::rwkv::Parameter;
 use crate::state::State;
 use crate::tokenizer::Tokenizer;
+use crate::visual::{TOLD, Told};
 use crate::weights::{HEAD_EPS, Source, Weights};
 
 /// Models that were trained by the script of their name in `scripts/demo/`.
@@ -32,20 +35,25 @@ pub fn embedded_names() -> &'static [&'static str] {
         "toy:rwkv5.2",
         "toy:rwkv6",
         "toy:rwkv7",
+        "toy:visualrwkv6",
+        "toy:visualrwkv7",
     ]
 }
 
 pub(super) fn load(name: &str, loading: &Loading, place: &Place) -> Result<Model> {
-    if let Some(version) = name.strip_prefix("toy:").and_then(Version::named) {
+    if let Some((version, sees)) = name.strip_prefix("toy:").and_then(toy::named) {
         ensure!(loading.lora.is_empty(), "{name} is made, not loaded; save it to add an adapter.");
-        let named = toy::weights(version)?;
-        let rwkv = Rwkv::load(&Weights::new(Source::Made(&named), &place.device))?;
+        let (named, told) = if sees { toy::seeing(version)? } else { toy::blind(version)? };
+        let told = loading.told.clone().or(told);
+        let weights = Weights::new(Source::Made(&named), &place.device);
+        let (rwkv, visual) = seeing::parts(&weights, None, &told)?;
         let (tokenizer, doubt) = match &loading.tokenizer {
             Some(path) => vocabulary::given(path, rwkv.dims()[0])?,
             None => (Tokenizer::bytes(), None),
         };
         let (name, notes) = (name.to_string(), doubt.into_iter().collect());
-        return started(Model::new(name, rwkv, tokenizer, place, Dtype::F32, notes), loading);
+        let model = Model::new(name, rwkv, tokenizer, place, Dtype::F32, notes);
+        return started(Model { visual, ..model }, loading);
     }
     if let Some((_, bytes)) = DEMOS.iter().find(|(demo, _)| *demo == name) {
         return open(name, Path::new(""), &Checkpoint::from_bytes(name, bytes)?, loading, place);
@@ -77,16 +85,21 @@ fn open(
         .counted(&counter)
         .adapted(&adapters)
         .with_head_eps(loading.head_eps.unwrap_or(HEAD_EPS));
-    let rwkv = Rwkv::load(&weights)?;
+    let other = loading.vision.as_deref().map(Checkpoint::open).transpose()?;
+    let other = other.as_ref().map(|file| Weights::new(Source::Checkpoint(file), &place.device));
+    let told = told(file, loading)?;
+    let (rwkv, visual) = seeing::parts(&weights, other.as_ref(), &told)?;
     let given = loading.tokenizer.as_deref();
     let (tokenizer, doubt) = vocabulary::choose(given, path, file, rwkv.dims()[0])?;
     let mut notes: Vec<_> = doubt.into_iter().collect();
-    let unused = unused(file, &rwkv);
+    let unused = unused(file, &parameters(&rwkv, visual.as_ref()));
     if !unused.is_empty() {
         notes.push(format!("the file has tensors that RWKV does not use: {}.", unused.join(", ")));
     }
-    let dtype = file.dtype("emb.weight").unwrap_or(Dtype::F32);
+    let dtype = file.dtype("emb.weight").or(file.dtype("rwkv.emb.weight"));
+    let dtype = dtype.unwrap_or(Dtype::F32);
     let mut model = Model::new(name.to_string(), rwkv, tokenizer, place, dtype, notes);
+    model.visual = visual;
     let told = file.metadata().get(CTX_LEN).and_then(|tokens| tokens.parse().ok());
     model.ctx_len = told.or(model.ctx_len);
     model.chat_template = file.metadata().get("tokenizer.chat_template").cloned();
@@ -100,6 +113,20 @@ fn open(
         }
     }
     started(model, loading)
+}
+
+/// What is known of a model with pictures besides its tensors: what somebody says, what the file
+/// says, what stands beside a tower of its own.
+fn told(file: &Checkpoint, loading: &Loading) -> Result<Told> {
+    let mut told = loading.told.clone();
+    if let Some(text) = file.metadata().get(TOLD) {
+        let found = serde_json::from_str(text);
+        told = told.or(found.with_context(|| format!("the header of {}", file.source()))?);
+    }
+    match &loading.vision {
+        Some(path) => Ok(told.or(seeing::facts(path)?)),
+        None => Ok(told),
+    }
 }
 
 /// The model with the state that was given to start from.
@@ -117,17 +144,22 @@ fn elements(shape: &[usize]) -> usize {
 }
 
 /// The first few names in the file that no parameter has, without those that are known to be idle.
-fn unused(file: &Checkpoint, rwkv: &Rwkv) -> Vec<String> {
-    let used: std::collections::BTreeSet<_> =
-        rwkv.parameters().into_iter().map(|p| p.name).collect();
-    // The first block has no value of an earlier one to blend in; training leaves them in the file.
+fn unused(file: &Checkpoint, parameters: &[Parameter]) -> Vec<String> {
+    let used: BTreeSet<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
+    // Towers have heads for what they were trained on, which nobody asks here. The first block has no value of an earlier one to blend in; training leaves them in the file.
     let idle = |name: &str| {
-        name.ends_with(TUNED)
+        name.starts_with("vit.")
+            || name.ends_with(TUNED)
             || name.ends_with("tiny_mask")
-            || ["v0", "v1", "v2"].iter().any(|v| name.strip_prefix("blocks.0.att.") == Some(v))
+            || ["v0", "v1", "v2"].iter().any(|v| name.strip_suffix(v).is_some_and(is_first))
     };
-    let unused = file.names().filter(|name| !used.contains(*name) && !idle(name));
+    let unused = file.names().filter(|name| !used.contains(name) && !idle(name));
     unused.take(4).map(str::to_string).collect()
+}
+
+/// Whether these are the names of the first block's time-mix.
+fn is_first(place: &str) -> bool {
+    place.trim_start_matches("rwkv.") == "blocks.0.att."
 }
 
 /// `~` is the home folder.
@@ -143,6 +175,7 @@ mod tests {
     use super::*;
     use crate::data::Batch;
     use crate::device::choose;
+    use crate::rwkv::Version;
     use crate::train::{Settings, Trainer};
     use std::sync::atomic::AtomicBool;
 

@@ -6,6 +6,8 @@
 use anyhow::Result;
 
 use crate::rwkv::{Sizes, Version};
+use crate::visual::Told;
+use crate::visual::fresh::{Between, Sizes as Tower};
 use crate::weights::Named;
 
 /// How large every toy is.
@@ -18,8 +20,43 @@ pub(super) const SIZES: Sizes = Sizes {
     ranks: [16, 16, 8, 16],
 };
 
+/// How large the tower of a toy is.
+const TOWER: Tower = Tower { size: 64, patch: 16, n_embd: 32, n_layer: 2, n_head: 2 };
+
+/// The version in the name of a toy, and whether it sees.
+pub(super) fn named(name: &str) -> Option<(Version, bool)> {
+    match name.strip_prefix("visual") {
+        None => Some((Version::named(name)?, false)),
+        Some(rest) => match Version::named(rest)? {
+            version @ (Version::V6 | Version::V7) => Some((version, true)),
+            _ => None,
+        },
+    }
+}
+
+/// A language model, of which there is nothing else to tell.
+pub(super) fn blind(version: Version) -> Result<(Named, Told)> {
+    Ok((weights(version)?, Told::default()))
+}
+
+/// A language model with a tower and a projector.
+pub(super) fn seeing(version: Version) -> Result<(Named, Told)> {
+    let between = if version == Version::V7 { Between::Gated } else { Between::Linear };
+    let parts = [
+        ("rwkv", weights(version)?),
+        ("vit", TOWER.tower(4)?),
+        ("proj", between.projector(TOWER.n_embd, SIZES.n_embd, 4)),
+    ];
+    let under = |(place, named): (&'static str, Named)| {
+        named.into_iter().map(move |(name, tensor)| (format!("{place}.{name}"), tensor))
+    };
+    let mut told = Told::default();
+    told.tower.heads = Some(TOWER.n_head);
+    Ok((parts.into_iter().flat_map(under).collect(), told))
+}
+
 /// The same numbers every time.
-pub(super) fn weights(version: Version) -> Result<Named> {
+fn weights(version: Version) -> Result<Named> {
     let mut named = SIZES.fresh(version, 4)?;
     for (seed, (name, (shape, values))) in named.iter_mut().enumerate() {
         let decays =

@@ -73,7 +73,7 @@ impl Display for Version {
 
 /// Starts of names that betray what is not run here, the most particular first, with what it is
 /// and why.
-const REFUSED: [(&str, &str); 21] = [
+const REFUSED: [(&str, &str); 20] = [
     ("blocks.0.ffn.enn.weight", "RWKV-8 rc00, an experiment without a stable format"),
     ("blocks.0.rosa", "a ROSA experiment, whose memory is an automaton and no state of fixed size"),
     ("blocks.0.qkv.k1", "RWKV-7b (attention, DEA), whose memory grows with the text"),
@@ -89,8 +89,7 @@ const REFUSED: [(&str, &str); 21] = [
     ("pos_emb_x", "an early RWKV-4 with positions (pos_emb), an experiment"),
     ("model.layers.0.self_attn.time_mixer", "a hybrid of RWKV and attention (ARWKV or QRWKV)"),
     ("model.layers.0.self_attn", "a transformer, not an RWKV"),
-    ("rwkv.emb.weight", "a VisualRWKV; its language half lies under `rwkv.`"),
-    ("vit.", "a VisualRWKV or another vision model"),
+    ("vit.", "the towers of a VisualRWKV, or another vision model"),
     ("visual.", "an RWKV-CLIP"),
     ("backbone.", "a Vision-RWKV"),
     ("patch_embed.", "a Vision-RWKV"),

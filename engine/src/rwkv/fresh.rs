@@ -89,11 +89,11 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { named: Named::new(), random: Random::new(seed) }
     }
 
-    pub(super) fn done(self) -> Named {
+    pub(crate) fn done(self) -> Named {
         self.named
     }
 
@@ -102,7 +102,7 @@ impl Fresh {
     }
 
     /// Each number by its place.
-    pub(super) fn each<const D: usize>(
+    pub(crate) fn each<const D: usize>(
         &mut self,
         name: &str,
         shape: [usize; D],
@@ -113,13 +113,13 @@ impl Fresh {
     }
 
     /// `name.weight` of ones and `name.bias` of zeros.
-    pub(super) fn norm(&mut self, name: &str, channels: usize) {
+    pub(crate) fn norm(&mut self, name: &str, channels: usize) {
         self.each(&format!("{name}.weight"), [channels], |_| 1.0);
         self.each(&format!("{name}.bias"), [channels], |_| 0.0);
     }
 
     /// Even between `-bound` and `bound`.
-    pub(super) fn uniform<const D: usize>(&mut self, name: &str, shape: [usize; D], bound: f32) {
+    pub(crate) fn uniform<const D: usize>(&mut self, name: &str, shape: [usize; D], bound: f32) {
         let size = shape.iter().product::<usize>();
         let values = (0..size).map(|_| (self.random.unit() * 2.0 - 1.0) * bound).collect();
         self.put(name, &shape, values);

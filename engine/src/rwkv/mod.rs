@@ -192,17 +192,22 @@ impl Rwkv {
 
     /// Every parameter, under the name and with the shape that checkpoints use.
     pub fn parameters(&self) -> Vec<Parameter> {
-        let mut names = Names { path: Vec::new(), found: Vec::new() };
         match self {
-            Self::V4(m) => m.visit(&mut names),
-            Self::V4a(m) => m.visit(&mut names),
-            Self::V5(m) => m.visit(&mut names),
-            Self::V6(m) => m.visit(&mut names),
-            Self::V7(m) => m.visit(&mut names),
-            Self::V7a(m) => m.visit(&mut names),
+            Self::V4(m) => parameters_of(m),
+            Self::V4a(m) => parameters_of(m),
+            Self::V5(m) => parameters_of(m),
+            Self::V6(m) => parameters_of(m),
+            Self::V7(m) => parameters_of(m),
+            Self::V7a(m) => parameters_of(m),
         }
-        names.found
     }
+}
+
+/// Every parameter of a module, named by the path to it.
+pub fn parameters_of(module: &impl Module) -> Vec<Parameter> {
+    let mut names = Names { path: Vec::new(), found: Vec::new() };
+    module.visit(&mut names);
+    names.found
 }
 
 /// One parameter of a model.

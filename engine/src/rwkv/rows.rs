@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use burn::tensor::{Int, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// Rows on their way into the first block.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct Scan {
 }
 
 /// Ways to go over a picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Way {
     /// In every block from the first to the last patch.
     #[default]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 
-use crate::rwkv::Rwkv;
+use super::pupil::Pupil;
 
 /// The tensor on the graph of `device`; nobody asks for its own gradient yet.
 pub fn lift<const D: usize>(x: Tensor<D>, device: &Device) -> Tensor<D> {
@@ -18,8 +18,8 @@ pub fn lift<const D: usize>(x: Tensor<D>, device: &Device) -> Tensor<D> {
 
 /// The model on the graph of `device`, where the parameters named in `learning` ask for gradients;
 /// the numbers of the others are shared.
-pub fn lift_model(rwkv: &Rwkv, learning: &HashMap<ParamId, String>, device: &Device) -> Rwkv {
-    rwkv.valid().map(&mut Lifting { learning, device })
+pub fn lift_model(pupil: &Pupil, learning: &HashMap<ParamId, String>, device: &Device) -> Pupil {
+    pupil.valid().map(&mut Lifting { learning, device })
 }
 
 struct Lifting<'a> {

@@ -22,6 +22,7 @@ use crate::device::Place;
 use crate::model::{Loading, Model};
 use crate::state::{Export, LayerState, State};
 use crate::tensor::Array;
+use crate::visual::{Told, Visual};
 use crate::weights::Named;
 
 /// The file that holds everything.
@@ -41,6 +42,9 @@ struct Facts {
     device: String,
     fingerprint: String,
     ctx_len: Option<usize>,
+    /// What the tensors of a model with pictures do not tell.
+    #[serde(default)]
+    told: Option<Told>,
     source: Option<(String, Loading)>,
     positions: BTreeMap<String, Position>,
     extra: BTreeMap<String, String>,
@@ -85,6 +89,7 @@ impl Trainer {
             device: model.place.name.clone(),
             fingerprint: model.fingerprint(),
             ctx_len: model.ctx_len,
+            told: model.visual.as_ref().map(Visual::told),
             source: model.source.clone(),
             positions: self.positions.clone(),
             extra,
@@ -100,7 +105,7 @@ impl Trainer {
     fn numbers(&self) -> Vec<(String, Vec<usize>, Tensor<1>)> {
         let mut all = Vec::new();
         let whole = self.settings.tune == Tune::Full;
-        for (p, group) in self.rwkv().parameters().into_iter().zip(&self.groups) {
+        for (p, group) in self.pupil.valid().parameters().into_iter().zip(&self.groups) {
             if whole || group.rate > 0.0 {
                 all.push((format!("weights.{}", p.name), p.shape, p.values));
             }
@@ -206,6 +211,8 @@ impl Kept {
         let Facts { name, source, settings, .. } = &self.facts;
         if settings.tune == Tune::Full {
             let loading = source.as_ref().map(|(_, loading)| loading.clone()).unwrap_or_default();
+            let told = loading.told.clone().or(self.facts.told.clone().unwrap_or_default());
+            let loading = Loading { told, ..loading };
             let mut model = Model::of(name, &self.weights()?, &loading, place)?;
             model.source.clone_from(source);
             model.ctx_len = self.facts.ctx_len;
@@ -244,7 +251,9 @@ impl Kept {
         let device = &model.place.device;
         let first = self.state("first", device)?.context("the first state is missing")?;
         first.fits(&model.state())?;
-        let mut trainer = Trainer::new(&model.rwkv, &first, device, self.facts.settings.clone())?;
+        let (rwkv, visual) = (&model.rwkv, model.visual.as_ref());
+        let settings = self.facts.settings.clone();
+        let mut trainer = Trainer::seeing(rwkv, visual, &first, device, settings)?;
         trainer.restore(&self.file)?;
         trainer.optimizer = self.optimizer(device)?;
         let (draws, sizes) = (self.facts.draws, self.facts.sizes.clone());
@@ -292,11 +301,11 @@ impl Kept {
 impl Trainer {
     /// Takes over the weights of a file.
     fn restore(&mut self, file: &Checkpoint) -> Result<()> {
-        let names = self.rwkv.parameters().into_iter().map(|p| (p.id, p.name)).collect();
+        let names = self.pupil.parameters().into_iter().map(|p| (p.id, p.name)).collect();
         let mut restoring = Restoring { file, names, failure: None };
-        let rwkv = self.rwkv.valid().map(&mut restoring);
+        let pupil = self.pupil.valid().map(&mut restoring);
         restoring.failure.map_or(Ok(()), Err)?;
-        self.rwkv = graph::lift_model(&rwkv, &self.names, &self.device);
+        self.pupil = graph::lift_model(&pupil, &self.names, &self.device);
         Ok(())
     }
 }

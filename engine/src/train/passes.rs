@@ -10,17 +10,17 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Gradients as Found, Int, Tensor, TensorData};
 use rwkv_kernels::with_precision;
 
 use super::memory::{gradient, lifted, lowered, pulled};
 use super::optimizer::Gradients;
+use super::pupil::Pupil;
 use super::settings::{Carry, Settings};
 use crate::data::Batch;
 use crate::model::go_on;
-use crate::rwkv::Rwkv;
 use crate::state::{LayerState, State};
 
 /// What a batch teaches.
@@ -38,7 +38,7 @@ pub struct Lesson {
 /// How batches are passed through a model.
 pub struct Passes<'a> {
     /// The model, on the device with gradients.
-    pub rwkv: &'a Rwkv,
+    pub pupil: &'a Pupil,
     /// The device with gradients.
     pub device: &'a Device,
     /// What was chosen.
@@ -75,6 +75,10 @@ impl Passes<'_> {
     /// When somebody stopped it.
     pub fn lesson(&self, batch: &Batch, begin: &State, learns_start: bool) -> Result<Lesson> {
         let shares = shares(batch);
+        ensure!(
+            batch.pictures().is_none() || self.settings.chunk == 0,
+            "rows with pictures are read at once; leave out `chunk`."
+        );
         let rows = batch.rows();
         let size = rows.div_ceil(self.settings.accumulate);
         let wrap = self.settings.l2wrap / (rows * batch.targets()) as f64;
@@ -104,7 +108,7 @@ impl Passes<'_> {
             go_on(self.interrupt)?;
             let fresh = i == 0 || self.settings.carry == Carry::None;
             let start = if fresh { begin.clone() } else { state };
-            let chunk = self.chunk(part, span, &start, None, learns);
+            let chunk = self.chunk(part, span, &start, None, learns)?;
             state = chunk.after.clone();
             sum.add(chunk, learns && fresh);
         }
@@ -114,19 +118,19 @@ impl Passes<'_> {
     /// From the last chunk to the first, the gradient passes through the states between them.
     fn through(&self, part: &Part, begin: State, learns: bool, sum: &mut Sum) -> Result<State> {
         let spans = self.spans(part);
-        let plain = self.rwkv.valid();
+        let plain = self.pupil.valid();
         let device = self.device.clone().inner();
         let mut states = vec![begin];
         for span in &spans[..spans.len() - 1] {
             go_on(self.interrupt)?;
             let mut state = states[states.len() - 1].clone();
-            let _ = plain.hidden(part.inputs(span, &device), &mut state);
+            let _ = part.hidden(&plain, span, &mut state, &device, self.interrupt)?;
             states.push(state);
         }
         let (mut pull, mut left) = (None, None);
         for (i, span) in spans.into_iter().enumerate().rev() {
             go_on(self.interrupt)?;
-            let chunk = self.chunk(part, span, &states[i], pull.as_ref(), i > 0 || learns);
+            let chunk = self.chunk(part, span, &states[i], pull.as_ref(), i > 0 || learns)?;
             pull = chunk.before.clone();
             left.get_or_insert(chunk.after.clone());
             sum.add(chunk, i == 0 && learns);
@@ -148,33 +152,32 @@ impl Passes<'_> {
         start: &State,
         pull: Option<&State>,
         follow: bool,
-    ) -> Chunk {
+    ) -> Result<Chunk> {
         let before = lifted(start, self.device, follow);
         let mut state = before.clone();
-        let inputs = part.inputs(&span, self.device);
         let (targets, shares) = part.targets(&span, self.device);
         let loss = with_precision(self.settings.precision.into(), || {
-            let hidden = self.rwkv.hidden(inputs, &mut state);
-            self.rwkv.loss(hidden, targets, shares, part.wrap)
-        });
+            let hidden = part.hidden(self.pupil, &span, &mut state, self.device, self.interrupt)?;
+            Ok::<_, anyhow::Error>(self.pupil.rwkv.loss(hidden, targets, shares, part.wrap))
+        })?;
         let value = f64::from(loss.clone().into_scalar::<f32>());
         let sought = match pull {
             Some(pull) => loss + pulled(&state, pull, self.device),
             None => loss,
         };
         let found = sought.backward();
-        Chunk {
+        Ok(Chunk {
             loss: value,
             before: follow.then(|| gradient(&before, &found)),
             gradients: self.named(found),
             after: lowered(state),
-        }
+        })
     }
 
     fn named(&self, mut found: Found) -> Gradients {
         let mut named =
             Sorted { found: &mut found, names: self.names, gradients: Gradients::new() };
-        self.rwkv.visit(&mut named);
+        self.pupil.visit(&mut named);
         named.gradients
     }
 }
@@ -209,6 +212,19 @@ impl Sum {
 }
 
 impl Part<'_> {
+    /// What the output head reads of the tokens of `span` and of the pictures among them.
+    fn hidden(
+        &self,
+        pupil: &Pupil,
+        span: &Range<usize>,
+        state: &mut State,
+        device: &Device,
+        interrupt: &AtomicBool,
+    ) -> Result<Tensor<3>> {
+        let pictures = self.batch.pictures().map(|all| all.of_rows(self.rows.clone()));
+        pupil.hidden(self.inputs(span, device), pictures.as_ref(), state, device, interrupt)
+    }
+
     /// Tokens to be read, `[B, T]`.
     fn inputs(&self, span: &Range<usize>, device: &Device) -> Tensor<2, Int> {
         let ids = self.each(self.batch.tokens(), span, 0, |&id| id as i32);
@@ -271,11 +287,17 @@ impl ModuleVisitor for Sorted<'_> {
 ///
 /// # Errors
 /// When somebody stopped it.
-pub fn loss(rwkv: &Rwkv, batch: &Batch, begin: &State, device: &Device) -> f64 {
+pub fn loss(
+    pupil: &Pupil,
+    batch: &Batch,
+    begin: &State,
+    device: &Device,
+    interrupt: &AtomicBool,
+) -> Result<f64> {
     let shares = shares(batch);
     let part = Part { batch, shares: &shares, rows: 0..batch.rows(), wrap: 0.0 };
     let span = 0..batch.targets();
-    let hidden = rwkv.hidden(part.inputs(&span, device), &mut begin.clone());
+    let hidden = part.hidden(pupil, &span, &mut begin.clone(), device, interrupt)?;
     let (targets, shares) = part.targets(&span, device);
-    f64::from(rwkv.loss(hidden, targets, shares, 0.0).into_scalar::<f32>())
+    Ok(f64::from(pupil.rwkv.loss(hidden, targets, shares, 0.0).into_scalar::<f32>()))
 }

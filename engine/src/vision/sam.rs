@@ -4,6 +4,8 @@
 //! Rows lie on a grid all the time, `[B, height, width, D]`. Which blocks have windows, and how wide,
 //! is read from the lengths of their tables of distances.
 
+use std::sync::atomic::AtomicBool;
+
 use anyhow::{Result, ensure};
 use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
@@ -14,6 +16,7 @@ use burn::tensor::{Int, Tensor};
 use super::tower::patches;
 use super::vit::{Gelu, Patches};
 use crate::layers::{Affine, Linear, Norm};
+use crate::model::go_on;
 use crate::weights::Weights;
 
 /// Encoder and neck; what the neck gives is folded so that each row is two by two patches.
@@ -50,13 +53,19 @@ const FOLD: usize = 2;
 
 impl Sam {
     /// `[B, 3, height, width]` → `[B, T, 4·O]`.
-    pub fn forward(&self, pixels: Tensor<4>) -> Tensor<3> {
+    ///
+    /// # Errors
+    /// When `interrupt` is set.
+    pub fn forward(&self, pixels: Tensor<4>, interrupt: &AtomicBool) -> Result<Tensor<3>> {
         let [_, height, width, d] = self.position.dims();
         let x = self.patches.forward(pixels);
         let b = x.dims()[0];
         let x = x.reshape([b, height, width, d]) + self.position.val();
-        let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
-        folded(self.neck.forward(x))
+        let x = self.blocks.iter().try_fold(x, |x, block| {
+            go_on(interrupt)?;
+            Ok::<_, anyhow::Error>(block.forward(x))
+        })?;
+        Ok(folded(self.neck.forward(x)))
     }
 }
 
@@ -167,6 +176,13 @@ impl Sam {
                 norm2: neck.norm("3", o, 1, 1e-6)?,
             },
         })
+    }
+
+    /// Rows of a picture, and channels of a row.
+    pub fn dims(&self) -> [usize; 2] {
+        let [_, height, width, _] = self.position.dims();
+        let [o, _] = self.neck.narrow.dims();
+        [height * width / (FOLD * FOLD), o * FOLD * FOLD]
     }
 
     /// Sides of the picture that it reads.

@@ -1,10 +1,12 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
+use super::Facts;
 use super::Tower;
-use super::tower::{Facts, Kind};
+use super::tower::Kind;
 use crate::checkpoint::Checkpoint;
-use crate::weights::{Source, Weights};
+use crate::weights::{Named, Source, Weights};
 
 /// Reference numbers of a model with pictures.
 pub fn golden(name: &str) -> Checkpoint {
@@ -30,6 +32,10 @@ fn tower(file: &Checkpoint, facts: &Facts) -> anyhow::Result<Tower> {
     Tower::load(&Weights::new(Source::Checkpoint(file), &Device::flex()), facts)
 }
 
+fn never() -> AtomicBool {
+    AtomicBool::new(false)
+}
+
 fn two_heads() -> Facts {
     Facts { heads: Some(2), ..Facts::default() }
 }
@@ -49,17 +55,47 @@ fn every_tower_gives_the_reference_numbers() {
         let tower = tower(&file, &two_heads()).unwrap();
         assert_eq!(tower.kind(), kind);
         let pixels: Tensor<4> = numbers(&file, "golden.pixels");
-        let found = tower.forward(pixels.clone());
+        let found = tower.forward(pixels.clone(), &never()).unwrap();
         assert!(far(found.patches, numbers(&file, "golden.patches")) < 1e-5, "{name}");
         let Some(vit) = tower.vit() else { continue };
         for blocks in 0..=vit.blocks.len() {
             let expected = numbers::<3>(&file, &format!("golden.hidden.{blocks}"));
-            assert!(far(vit.hidden(pixels.clone(), blocks), expected) < 1e-5, "{name} {blocks}");
+            assert!(
+                far(vit.hidden(pixels.clone(), blocks, &never()).unwrap(), expected) < 1e-5,
+                "{name} {blocks}"
+            );
         }
         assert_eq!(found.class.is_some(), kind == Kind::Clip);
         if let Some(class) = found.class {
             let last: Tensor<3> = numbers(&file, &format!("golden.hidden.{}", vit.blocks.len()));
             assert!(far(class, last.narrow(1, 0, 1)) < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn names_saved_are_names_loaded() {
+    for (name, _) in KINDS {
+        let file = golden(name);
+        let parameters = tower(&file, &two_heads()).unwrap().parameters("vit");
+        let names: Vec<_> = parameters.iter().map(|p| p.name.clone()).collect();
+        let named: Named = parameters
+            .into_iter()
+            .map(|p| (p.name, (p.shape, p.values.into_data().try_to_vec::<f32>().unwrap())))
+            .collect();
+        assert_eq!(named.len(), names.len(), "{name}: {names:?}");
+        let device = Device::flex();
+        let again = Weights::new(Source::Made(&named), &device).at("vit");
+        let again = Tower::load(&again, &two_heads()).unwrap();
+        let found = again.forward(numbers(&file, "golden.pixels"), &never()).unwrap();
+        assert!(far(found.patches, numbers(&file, "golden.patches")) < 1e-5, "{name}");
+        // As the file has them, but for axes of size 1.
+        let shape = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        for (stored, (sizes, _)) in &named {
+            let bare = stored.trim_start_matches("vit.");
+            let bare =
+                if file.shape(bare).is_some() { bare } else { &bare["vision_model.".len()..] };
+            assert_eq!(shape(file.shape(bare).unwrap()), shape(sizes), "{name} {stored}");
         }
     }
 }
@@ -71,9 +107,10 @@ fn pictures_of_a_batch_do_not_touch() {
         let tower = tower(&file, &two_heads()).unwrap();
         let first: Tensor<4> = numbers(&file, "golden.pixels");
         let second = first.clone().flip([2]) * 0.5;
-        let both = tower.forward(Tensor::cat(vec![first.clone(), second.clone()], 0)).patches;
+        let both = tower.forward(Tensor::cat(vec![first.clone(), second.clone()], 0), &never());
+        let both = both.unwrap().patches;
         for (i, alone) in [first, second].into_iter().enumerate() {
-            let alone = tower.forward(alone).patches;
+            let alone = tower.forward(alone, &never()).unwrap().patches;
             assert!(far(both.clone().narrow(0, i, 1), alone) < 1e-6, "{name}");
         }
     }

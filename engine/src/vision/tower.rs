@@ -2,25 +2,25 @@
 //! its vision transformers. They differ in what stands before the patches, in the norms and in what
 //! is taken out of them.
 
-use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use serde_json::Value;
 
+use super::facts::Facts;
 use super::sam::Sam;
 use super::vit::{Block, Gelu, Patches, Vit};
 use crate::checkpoint::Checkpoint;
 use crate::image::{Image, Preprocess};
-use crate::layers::{Affine, Linear};
+use crate::layers::Linear;
 use crate::weights::{Source, Weights};
 
 /// A tower, and how it wants its pictures.
 #[derive(Module, Debug)]
 pub struct Tower {
-    encoder: Encoder,
+    pub(super) encoder: Encoder,
     #[module(skip)]
     kind: Kind,
     #[module(skip)]
@@ -28,7 +28,7 @@ pub struct Tower {
 }
 
 #[derive(Module, Debug)]
-enum Encoder {
+pub(super) enum Encoder {
     Vit(Vit),
     Sam(Sam),
 }
@@ -49,6 +49,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What the parts of its blocks are called.
+    pub(super) fn names(self) -> &'static Names {
+        match self {
+            Self::Clip => &CLIP,
+            Self::Siglip => &SIGLIP,
+            Self::Dinov2 => &DINOV2,
+            Self::Timm | Self::Sam => &TIMM,
+        }
+    }
+
     /// By a name that no other kind has.
     fn of(w: &Weights) -> Option<Self> {
         let signs = [
@@ -69,50 +79,6 @@ pub struct Features {
     pub class: Option<Tensor<3>>,
     /// A row for every patch, `[B, T, D]`, row after row of the picture.
     pub patches: Tensor<3>,
-}
-
-/// What tensors do not tell of a tower.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// Heads of a block; 64 channels each where it is not said, 72 in SigLIP so400m.
-    pub heads: Option<usize>,
-    /// Sides of the square picture that is read; what its positions were made for if not said.
-    pub size: Option<usize>,
-    /// How pictures are made ready; as the kind of tower usually does if not said.
-    pub preprocess: Option<Preprocess>,
-}
-
-impl Facts {
-    /// What `config.json` and `preprocessor_config.json` in a directory say.
-    ///
-    /// # Errors
-    /// When a file is there and cannot be read.
-    pub fn of_directory(path: &Path) -> Result<Self> {
-        let text = |name: &str| {
-            let path = path.join(name);
-            let shown = path.display().to_string();
-            path.is_file().then(|| fs::read_to_string(&path).context(shown)).transpose()
-        };
-        let mut facts = Self::default();
-        if let Some(text) = text("config.json")? {
-            let config: Value = serde_json::from_str(&text).context("config.json is not JSON")?;
-            // The whole CLIP model keeps those of its tower apart.
-            let config = if config["vision_config"].is_object() {
-                &config["vision_config"]
-            } else {
-                &config
-            };
-            let number = |keys: [&str; 2]| keys.iter().find_map(|key| config[*key].as_u64());
-            facts.heads = number(["num_attention_heads", "num_heads"]).map(|n| n as usize);
-            facts.size = number(["image_size", "img_size"]).map(|n| n as usize);
-        }
-        if let Some(text) = text("preprocessor_config.json")? {
-            let found = Preprocess::of_config(&text);
-            let found = found.map_err(|error| error.context("preprocessor_config.json"));
-            facts.preprocess = Some(found?);
-        }
-        Ok(facts)
-    }
 }
 
 impl Tower {
@@ -162,20 +128,49 @@ impl Tower {
     }
 
     /// What the tower makes of pictures, `[B, 3, height, width]`.
-    pub fn forward(&self, pixels: Tensor<4>) -> Features {
+    ///
+    /// # Errors
+    /// When `interrupt` is set.
+    pub fn forward(&self, pixels: Tensor<4>, interrupt: &AtomicBool) -> Result<Features> {
         let vit = match &self.encoder {
             Encoder::Vit(vit) => vit,
-            Encoder::Sam(sam) => return Features { class: None, patches: sam.forward(pixels) },
+            Encoder::Sam(sam) => {
+                return Ok(Features { class: None, patches: sam.forward(pixels, interrupt)? });
+            }
         };
         let unused = usize::from(self.kind == Kind::Timm);
-        let x = vit.hidden(pixels, vit.blocks.len() - unused);
+        let x = vit.hidden(pixels, vit.blocks.len() - unused, interrupt)?;
         let x = match &vit.after {
             Some(norm) => norm.forward(x),
             None => x,
         };
         let (rows, prefix) = (x.dims()[1], vit.prefix_rows());
-        let class = (self.kind == Kind::Clip).then(|| x.clone().narrow(1, 0, 1));
-        Features { class, patches: x.narrow(1, prefix, rows - prefix) }
+        let class = self.has_class().then(|| x.clone().narrow(1, 0, 1));
+        Ok(Features { class, patches: x.narrow(1, prefix, rows - prefix) })
+    }
+
+    /// Whether the tower gives its class row away.
+    pub fn has_class(&self) -> bool {
+        self.kind == Kind::Clip
+    }
+
+    /// How many patches a picture becomes.
+    pub fn patches(&self) -> usize {
+        match &self.encoder {
+            Encoder::Vit(vit) => {
+                let [width, height] = self.preprocess.size().map(|side| side / vit.patches.side);
+                width * height
+            }
+            Encoder::Sam(sam) => sam.dims()[0],
+        }
+    }
+
+    /// Channels of a row.
+    pub fn channels(&self) -> usize {
+        match &self.encoder {
+            Encoder::Vit(vit) => vit.position.dims()[2],
+            Encoder::Sam(sam) => sam.dims()[1],
+        }
     }
 
     /// Whose tower it is.
@@ -232,16 +227,16 @@ pub fn patches(w: &Weights, name: &str) -> Result<Patches> {
 }
 
 /// Names of a block's parts.
-struct Names {
-    norm1: &'static str,
+pub(super) struct Names {
+    pub(super) norm1: &'static str,
     /// One product for queries, keys and values, or one for each.
-    qkv: &'static [&'static str],
-    out: &'static str,
-    scale1: &'static str,
-    norm2: &'static str,
-    fc1: &'static str,
-    fc2: &'static str,
-    scale2: &'static str,
+    pub(super) qkv: &'static [&'static str],
+    pub(super) out: &'static str,
+    pub(super) scale1: &'static str,
+    pub(super) norm2: &'static str,
+    pub(super) fc1: &'static str,
+    pub(super) fc2: &'static str,
+    pub(super) scale2: &'static str,
     gelu: Gelu,
     epsilon: f64,
 }
@@ -283,10 +278,11 @@ fn blocks(w: &Weights, at: &str, names: &Names, d: usize, facts: &Facts) -> Resu
     let heads = heads(d, facts)?;
     let block = |i: usize| {
         let w = w.at(at).at(i);
+        let rows = 3 * d / names.qkv.len();
         let [inner, _] = w.at(names.fc1).dims("weight")?;
         Ok(Block {
             norm1: w.norm(names.norm1, d, 1, names.epsilon)?,
-            qkv: joined(&w, names.qkv, d)?,
+            qkv: names.qkv.iter().map(|name| w.affine(name, [rows, d])).collect::<Result<_>>()?,
             out: w.affine(names.out, [d, d])?,
             scale1: w.optional(names.scale1, [d])?,
             norm2: w.norm(names.norm2, d, 1, names.epsilon)?,
@@ -298,18 +294,6 @@ fn blocks(w: &Weights, at: &str, names: &Names, d: usize, facts: &Facts) -> Resu
         })
     };
     (0..count).map(block).collect()
-}
-
-/// Queries, keys and values as one projection, `[3·D, D]`: what is read is read once.
-fn joined(w: &Weights, names: &[&str], d: usize) -> Result<Affine> {
-    let rows = 3 * d / names.len();
-    let parts = names.iter().map(|name| {
-        let w = w.at(name);
-        Ok((w.tensor("weight", [rows, d])?, w.tensor("bias", [rows])?))
-    });
-    let (weights, biases) = parts.collect::<Result<(Vec<_>, Vec<_>)>>()?;
-    let weight = Linear::new(Param::from_tensor(Tensor::cat(weights, 0)));
-    Ok(Affine::new(weight, Param::from_tensor(Tensor::cat(biases, 0))))
 }
 
 /// Channels of the tower, from its positions `[1, rows, D]`; and those.

@@ -4,12 +4,16 @@
 //! Letters as in the paper: `B` pictures, `T` rows, `D` channels, `H` heads; a row per patch, behind
 //! rows of no place (class, registers) where the tower has such.
 
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::tensor::activation::{gelu, gelu_approximate, sigmoid, softmax};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::image::{Filter, matrix};
 use crate::layers::{Affine, Linear, Norm};
+use crate::model::go_on;
 
 /// Patches, blocks, and the norms around them.
 #[derive(Module, Debug)]
@@ -44,8 +48,8 @@ pub struct Patches {
 pub struct Block {
     /// Before the attention.
     pub norm1: Norm,
-    /// Queries, keys and values of all heads, `[3·D, D]`.
-    pub qkv: Affine,
+    /// Queries, keys and values of all heads: one product `[3·D, D]`, or three `[D, D]`.
+    pub qkv: Vec<Affine>,
     /// What the heads found, `[D, D]`.
     pub out: Affine,
     /// Scales what attention adds, `[D]`, in DINOv2.
@@ -78,9 +82,19 @@ pub enum Gelu {
 
 impl Vit {
     /// Rows after so many blocks, `[B, 3, height, width]` → `[B, T, D]`; 0 is what the first reads.
-    pub fn hidden(&self, pixels: Tensor<4>, blocks: usize) -> Tensor<3> {
-        let x = self.rows(pixels);
-        self.blocks[..blocks].iter().fold(x, |x, block| block.forward(x))
+    ///
+    /// # Errors
+    /// When `interrupt` is set.
+    pub fn hidden(
+        &self,
+        pixels: Tensor<4>,
+        blocks: usize,
+        interrupt: &AtomicBool,
+    ) -> Result<Tensor<3>> {
+        self.blocks[..blocks].iter().try_fold(self.rows(pixels), |x, block| {
+            go_on(interrupt)?;
+            Ok(block.forward(x))
+        })
     }
 
     /// Rows before the patches.
@@ -153,8 +167,14 @@ impl Block {
     fn look(&self, x: Tensor<3>) -> Tensor<3> {
         let [b, t, d] = x.dims();
         let (h, n) = (self.heads, d / self.heads);
-        let qkv = self.qkv.forward(x);
-        let head = |i: usize| qkv.clone().narrow(2, i * d, d).reshape([b, t, h, n]).swap_dims(1, 2);
+        let qkv: Vec<_> = self.qkv.iter().map(|part| part.forward(x.clone())).collect();
+        let head = |i: usize| {
+            let part = match &qkv[..] {
+                [all] => all.clone().narrow(2, i * d, d),
+                each => each[i].clone(),
+            };
+            part.reshape([b, t, h, n]).swap_dims(1, 2)
+        };
         let (q, k, v) = (head(0), head(1), head(2));
         let seen = softmax((q / (n as f64).sqrt()).matmul(k.swap_dims(2, 3)), 3);
         self.out.forward(seen.matmul(v).swap_dims(1, 2).reshape([b, t, d]))

@@ -4,6 +4,7 @@
 //! Samples have LLaVA's layout: turns of `human` and `gpt`, with `<image>` where a picture is meant.
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 /// What stands for a picture in a text.
 pub const PICTURE: &str = "<image>";
@@ -11,8 +12,8 @@ pub const PICTURE: &str = "<image>";
 /// Said to the model in the picture's own turn only.
 const SHORT: &str = "Answer the question using a single word or phrase.";
 
-/// Tokens of `Assistant:`, which nobody has to learn.
-const HEADER: usize = 3;
+/// Begins what the model says; nobody has to learn it.
+const HEADER: &str = "Assistant:";
 
 /// What somebody says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Turn {
 }
 
 /// Where a picture stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placement {
     /// Before the words of its turn.
     First,
@@ -83,7 +84,7 @@ impl Placement {
         turns: &[Turn],
         encode: impl Fn(&str) -> Result<Vec<u32>>,
     ) -> Result<Prompt> {
-        let header = if self == Self::MiddleOfTurn { 0 } else { HEADER };
+        let header = if self == Self::MiddleOfTurn { 0 } else { encode(HEADER)?.len() };
         let mut prompt = Prompt::default();
         for turn in self.arranged(turns) {
             let first = prompt.ids.len();

@@ -2,6 +2,7 @@ use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::vision::tests::{far, golden, numbers};
 use crate::weights::{Named, Source};
+use burn::tensor::TensorData;
 
 /// A checkpoint as VisualRWKV's: what these files hold, each under its prefix.
 fn put_together(parts: [(&str, &Checkpoint); 3]) -> Named {
@@ -15,9 +16,13 @@ fn put_together(parts: [(&str, &Checkpoint); 3]) -> Named {
     parts.collect()
 }
 
-fn load(named: &Named, layout: Option<Layout>) -> Result<Visual> {
-    let facts = Facts { heads: Some(2), ..Facts::default() };
-    Visual::load(&Weights::new(Source::Made(named), &Device::flex()), &facts, layout)
+fn load(named: &Named, told: Told) -> Result<(Rwkv, Visual)> {
+    let told = Told { tower: Facts { heads: Some(2), ..Facts::default() }, ..told };
+    let device = Device::flex();
+    let weights = Weights::new(Source::Made(named), &device);
+    let rwkv = Rwkv::load(&weights.at("rwkv"))?;
+    let visual = Visual::load(&weights.at("vit"), &weights.at("proj"), &rwkv, &told)?;
+    Ok((rwkv, visual))
 }
 
 /// Language model, tower, projector; and how many rows a picture becomes if not all.
@@ -29,47 +34,48 @@ const MODELS: [(&str, &str, &str, Option<Pool>); 2] = [
 /// A model of [`MODELS`], its tower's pixels and its golden numbers.
 fn model(
     (rwkv, tower, proj, pool): (&str, &str, &str, Option<Pool>),
-) -> (Visual, Tensor<4>, Checkpoint) {
+) -> ((Rwkv, Visual), Tensor<4>, Checkpoint) {
     let (rwkv, tower, proj) = (golden(rwkv), golden(&format!("tower_{tower}")), golden(proj));
-    let layout = pool.map(|pool| Layout { pool, ..Layout::released(Version::V7) });
     let named = put_together([("rwkv", &rwkv), ("vit", &tower), ("proj", &proj)]);
-    (load(&named, layout).unwrap(), numbers(&tower, "golden.pixels"), proj)
+    let told = Told { pool, ..Told::default() };
+    (load(&named, told).unwrap(), numbers(&tower, "golden.pixels"), proj)
 }
 
-fn ids(file: &Checkpoint, name: &str) -> Vec<u32> {
-    file.values(name).unwrap().into_iter().map(|id| id as u32).collect()
+fn ids(file: &Checkpoint, name: &str) -> Tensor<2, Int> {
+    let ids: Vec<i32> = file.values(name).unwrap().into_iter().map(|id| id as i32).collect();
+    let shape = [1, ids.len()];
+    Tensor::from_data(TensorData::new(ids, shape), &Device::flex())
 }
 
 #[test]
 fn a_picture_in_a_text_gives_the_reference_numbers() {
-    let device = Device::flex();
     for which in MODELS {
-        let (model, pixels, golden) = model(which);
-        let seen = model.look(vec![pixels]).unwrap();
+        let ((rwkv, visual), pixels, golden) = model(which);
+        let seen = visual.look(vec![pixels], &AtomicBool::new(false)).unwrap();
         assert!(far(seen.rows.clone(), numbers(&golden, "golden.rows")) < 1e-5, "{which:?}");
-        let (before, after) = (ids(&golden, "golden.before"), ids(&golden, "golden.after"));
-        let mut state = model.rwkv().state(1, &device);
-        let hidden = model.read(&before, Some(&seen), &after, &mut state, &device);
-        let logits = model.rwkv().logits(hidden);
+        assert_eq!(seen.rows.dims()[1], visual.rows().unwrap());
+        let mut state = rwkv.state(1, &Device::flex());
+        let before = rwkv.hidden(ids(&golden, "golden.before"), &mut state);
+        let shown = visual.show(&rwkv, &seen, &mut state);
+        let after = rwkv.hidden(ids(&golden, "golden.after"), &mut state);
+        let logits = rwkv.logits(Tensor::cat(vec![before, shown, after], 1));
         assert!(far(logits, numbers(&golden, "golden.logits")) < 1e-5, "{which:?}");
     }
 }
 
 #[test]
-fn what_was_asked_before_and_after_a_picture_may_come_in_parts() {
-    let device = Device::flex();
+fn text_and_picture_may_come_in_one_pass() {
     for which in MODELS {
-        let (model, pixels, golden) = model(which);
-        let seen = model.look(vec![pixels]).unwrap();
+        let ((rwkv, visual), pixels, golden) = model(which);
+        let seen = visual.look(vec![pixels], &AtomicBool::new(false)).unwrap();
         let (before, after) = (ids(&golden, "golden.before"), ids(&golden, "golden.after"));
-        let mut state = model.rwkv().state(1, &device);
-        model.read(&before, None, &[], &mut state, &device);
-        model.read(&[], Some(&seen), &[], &mut state, &device);
-        let hidden = model.read(&after, None, &[], &mut state, &device);
-        let expected: Tensor<3> = numbers(&golden, "golden.logits");
-        let [_, rows, _] = expected.dims();
-        let expected = expected.narrow(1, rows - after.len(), after.len());
-        assert!(far(model.rwkv().logits(hidden), expected) < 1e-5, "{which:?}");
+        let scan = visual.scan(&seen, before.dims()[1]);
+        let none = Tensor::zeros([1, seen.rows.dims()[1]], &Device::flex());
+        let x = vec![rwkv.embed(before.clone()), seen.rows, rwkv.embed(after.clone())];
+        let tokens = Tensor::cat(vec![before, none, after], 1);
+        let rows = Rows { x: Tensor::cat(x, 1), tokens, scan };
+        let hidden = rwkv.read(rows, &mut rwkv.state(1, &Device::flex()), Tap::none());
+        assert!(far(rwkv.logits(hidden), numbers(&golden, "golden.logits")) < 1e-5, "{which:?}");
     }
 }
 
@@ -83,7 +89,7 @@ fn nine(class: bool) -> Features {
 
 #[test]
 fn rows_are_chosen_as_every_generation_does() {
-    let forwards = Way::Forwards;
+    let usual = Layout::released(Version::V7);
     for (pool, class_first, expected, patches) in [
         (Pool::Class, false, vec![100.0], (0, 0)),
         (Pool::Mean, false, vec![4.0, 100.0], (0, 1)),
@@ -93,17 +99,15 @@ fn rows_are_chosen_as_every_generation_does() {
         (Pool::Adaptive(4), false, vec![2.0, 3.0, 5.0, 6.0, 100.0], (0, 4)),
         (Pool::Adaptive(1), true, vec![100.0, 4.0], (1, 1)),
     ] {
-        let layout = Layout { pool, class_first, way: forwards };
-        let (rows, found) = layout.rows(nine(true)).unwrap();
-        let rows = rows.into_data().try_to_vec::<f32>().unwrap();
-        assert_eq!(found, patches, "{pool:?}");
+        let layout = Layout { pool, class_first, ..usual };
+        let laid = layout.lay(nine(true)).unwrap();
+        let rows = laid.rows.into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(laid.patches, patches, "{pool:?}");
         assert!(rows.iter().zip(&expected).all(|(x, y)| (x - y).abs() < 1e-5), "{pool:?} {rows:?}");
         assert_eq!(rows.len(), expected.len(), "{pool:?}");
+        assert_eq!(layout.count(9, true).unwrap(), expected.len(), "{pool:?}");
     }
-    let wrong = |pool, class| {
-        let layout = Layout { pool, class_first: false, way: forwards };
-        layout.rows(nine(class)).unwrap_err().to_string()
-    };
+    let wrong = |pool, class| Layout { pool, ..usual }.lay(nine(class)).unwrap_err().to_string();
     assert!(wrong(Pool::Class, false).contains("no class row"));
     assert!(wrong(Pool::Grid(4), true).contains("3 × 3 patches has no 4 × 4 squares"));
     assert!(wrong(Pool::Adaptive(5), true).contains("5 rows are no square"));
@@ -113,8 +117,8 @@ fn rows_are_chosen_as_every_generation_does() {
 fn an_order_that_a_model_does_not_know_is_refused() {
     let (rwkv, tower, proj) = (golden("v7"), golden("tower_siglip"), golden("visual_goose"));
     let named = put_together([("rwkv", &rwkv), ("vit", &tower), ("proj", &proj)]);
-    let layout = Layout { way: Way::Bidirection, ..Layout::released(Version::V7) };
-    let error = load(&named, Some(layout)).unwrap_err().to_string();
+    let told = Told { way: Some(Way::Bidirection), ..Told::default() };
+    let error = load(&named, told).unwrap_err().to_string();
     assert!(error.contains("reads pictures forwards only"), "{error}");
 }
 
@@ -123,11 +127,11 @@ fn what_is_missing_of_a_checkpoint_is_said() {
     let (rwkv, tower, proj) = (golden("v6"), golden("tower_clip"), golden("visual_finch"));
     let whole = put_together([("rwkv", &rwkv), ("vit", &tower), ("proj", &proj)]);
     for (prefix, said) in
-        [("vit.", "has no vision tower inside"), ("proj.", "has no projector known here")]
+        [("vit.", "holds no vision tower known here"), ("proj.", "has no projector known here")]
     {
         let mut named = whole.clone();
         named.retain(|name, _| !name.starts_with(prefix));
-        let error = format!("{:#}", load(&named, None).unwrap_err());
+        let error = format!("{:#}", load(&named, Told::default()).unwrap_err());
         assert!(error.contains(said), "{prefix} {error}");
     }
 }

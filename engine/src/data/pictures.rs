@@ -1,0 +1,78 @@
+//! The pictures of a batch.
+
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::image::Preprocess;
+
+/// Pictures as towers read them, and where they stand in the rows of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Pictures {
+    /// For every tower: width and height, and the numbers of one picture after the other.
+    towers: Vec<([usize; 2], Vec<f32>)>,
+    count: usize,
+    /// Of every row of the batch what is shown in it, in the order of the text.
+    pub rows: Vec<Vec<Shown>>,
+}
+
+/// Rows of a picture in a row of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Number of the token whose place the first of them takes.
+    pub at: usize,
+    /// Which rows of the picture: all of them, unless the text was cut there.
+    pub rows: Range<usize>,
+    /// Which picture; none where zeros fill the place of one.
+    pub picture: Option<usize>,
+}
+
+impl Pictures {
+    /// No pictures yet, for towers that read pictures like this.
+    pub fn new(preprocess: &[Preprocess]) -> Self {
+        let towers = preprocess.iter().map(|p| (p.size(), Vec::new())).collect();
+        Self { towers, count: 0, rows: Vec::new() }
+    }
+
+    /// Takes in a picture, of which there are the numbers that each tower reads; says which it is.
+    pub fn add(&mut self, numbers: Vec<Vec<f32>>) -> usize {
+        self.towers.iter_mut().zip(numbers).for_each(|((_, all), one)| all.extend(one));
+        self.count += 1;
+        self.count - 1
+    }
+
+    /// How many pictures there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// What each tower reads, `[pictures, 3, height, width]`.
+    pub fn pixels(&self, device: &Device) -> Vec<Tensor<4>> {
+        let tensor = |([width, height], all): &([usize; 2], Vec<f32>)| {
+            let data = TensorData::new(all.clone(), [self.count, 3, *height, *width]);
+            Tensor::from_data(data, device)
+        };
+        self.towers.iter().map(tensor).collect()
+    }
+
+    /// Those of some rows of the batch.
+    pub fn of_rows(&self, rows: Range<usize>) -> Self {
+        let rows = self.rows[rows].to_vec();
+        let used: Vec<usize> = rows.iter().flatten().filter_map(|shown| shown.picture).collect();
+        let (Some(&first), Some(&last)) = (used.iter().min(), used.iter().max()) else {
+            let towers = self.towers.iter().map(|(size, _)| (*size, Vec::new())).collect();
+            return Self { towers, count: 0, rows };
+        };
+        let part = |(size, all): &([usize; 2], Vec<f32>)| {
+            let one = all.len() / self.count;
+            (*size, all[first * one..(last + 1) * one].to_vec())
+        };
+        let earlier = |mut shown: Shown| {
+            shown.picture = shown.picture.map(|picture| picture - first);
+            shown
+        };
+        let rows = rows.into_iter().map(|row| row.into_iter().map(earlier).collect());
+        let towers = self.towers.iter().map(part).collect();
+        Self { towers, count: last + 1 - first, rows: rows.collect() }
+    }
+}

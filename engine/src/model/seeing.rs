@@ -1,0 +1,182 @@
+//! A model that is shown pictures.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Interrupted, Model, go_on};
+use crate::checkpoint::Checkpoint;
+use crate::image::Image;
+use crate::rwkv::{Parameter, Rwkv};
+use crate::state::State;
+use crate::tensor::Array;
+use crate::vision::Facts;
+use crate::visual::fresh::{Between, Sizes};
+use crate::visual::{Seen, Told, Visual};
+use crate::weights::{Named, Source, Weights};
+
+/// What stands before the names of a language model with eyes.
+const LANGUAGE: &str = "rwkv";
+
+/// Every parameter of a language model and of what it sees with, by its name in checkpoints.
+pub fn parameters(rwkv: &Rwkv, visual: Option<&Visual>) -> Vec<Parameter> {
+    let mut all = rwkv.parameters();
+    if let Some(visual) = visual {
+        all.iter_mut().for_each(|p| p.name = format!("{LANGUAGE}.{}", p.name));
+        all.extend(visual.parameters());
+    }
+    all
+}
+
+/// Where the language model of these tensors stands, and whether there is anything beside it.
+pub(super) fn language<'a>(weights: &Weights<'a>) -> (Weights<'a>, bool) {
+    let inside = weights.has(&format!("{LANGUAGE}.emb.weight"));
+    (if inside { weights.at(LANGUAGE) } else { weights.clone() }, inside)
+}
+
+/// The language model, and what it sees with where there is such; towers, and a projector that the
+/// model's own tensors lack, may stand in another file.
+///
+/// # Errors
+/// When a part is missing or unknown.
+pub(super) fn parts(
+    weights: &Weights,
+    other: Option<&Weights>,
+    told: &Told,
+) -> Result<(Rwkv, Option<Visual>)> {
+    let (language, inside) = language(weights);
+    let rwkv = Rwkv::load(&language)?;
+    if !inside && other.is_none() {
+        return Ok((rwkv, None));
+    }
+    let vit = there(weights, "vit").or_else(|| other.map(|w| there(w, "vit").unwrap_or(w.clone())));
+    let vit = vit.with_context(|| {
+        format!(
+            "{} has no vision tower inside (names under `vit.`); load_model(PATH, #{{ vision: PATH \
+             }}) takes one from a Hugging Face directory: CLIP ViT-L/14-336 for RWKV-5 and 6.",
+            weights.origin()
+        )
+    })?;
+    let proj = there(weights, "proj").or_else(|| other.and_then(|w| there(w, "proj")));
+    let proj = proj.with_context(|| {
+        format!(
+            "{} has no projector (names under `proj.`); it is learnt in the first stage of \
+             training.",
+            weights.origin()
+        )
+    })?;
+    Ok((rwkv.clone(), Some(Visual::load(&vit, &proj, &rwkv, told)?)))
+}
+
+/// What stands at a place, if anything does.
+fn there<'a>(w: &Weights<'a>, place: &str) -> Option<Weights<'a>> {
+    let below = w.at(place);
+    (!below.names_here().is_empty()).then_some(below)
+}
+
+/// What a file, or a directory, says besides its tensors.
+///
+/// # Errors
+/// When a configuration in it cannot be read.
+pub(super) fn facts(path: &Path) -> Result<Told> {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let tower = folder.map(Facts::of_directory).transpose()?.unwrap_or_default();
+    Ok(Told { tower, ..Told::default() })
+}
+
+impl Model {
+    /// What it sees with.
+    ///
+    /// # Errors
+    /// When it is a language model only.
+    pub fn eyes(&self) -> Result<&Visual> {
+        self.visual.as_ref().with_context(|| {
+            format!(
+                "{} is a language model only, it cannot be shown pictures; load a VisualRWKV such as \
+                 demo:shapes.",
+                self.name
+            )
+        })
+    }
+
+    /// A picture as the language model reads it; it need not be looked at again.
+    ///
+    /// # Errors
+    /// When the model sees nothing, when the picture cannot be made ready, and when `interrupt` is
+    /// set, with [`Interrupted`].
+    pub fn look(&self, image: &Image, interrupt: &AtomicBool) -> Result<Seen> {
+        let eyes = self.eyes()?;
+        let _counter = self.progress.begin(format!("looking at {}", image.name), "pictures", 0);
+        let pixels = eyes.pixels(image, &self.place.device)?;
+        eyes.look(pixels, interrupt)
+    }
+
+    /// The memory after a picture that was looked at.
+    ///
+    /// # Errors
+    /// For the state of another model, and when `interrupt` is set.
+    pub fn show(&self, seen: &Seen, state: &State, interrupt: &AtomicBool) -> Result<State> {
+        let mut state = self.own(state)?;
+        go_on(interrupt)?;
+        self.eyes()?.show(&self.rwkv, seen, &mut state);
+        state.past.tokens += seen.rows.dims()[1] as u64;
+        if interrupt.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Interrupted.into());
+        }
+        Ok(state)
+    }
+
+    /// The same language model with a tower and a new projector: what a VisualRWKV starts as. The
+    /// tower comes from `path`, or is new where `sizes` are given.
+    ///
+    /// # Errors
+    /// When there is no tower, and when the parts do not fit together.
+    pub fn with_vision(
+        &self,
+        tower: Tower,
+        between: Between,
+        told: Told,
+        seed: u64,
+    ) -> Result<Self> {
+        ensure!(self.visual.is_none(), "{} has eyes already.", self.name);
+        let device = &self.place.device;
+        let (named, file);
+        let (weights, told) = match tower {
+            Tower::New(sizes) => {
+                named = sizes.tower(seed)?;
+                let mut told = told;
+                told.tower.heads = Some(sizes.n_head);
+                (Weights::new(Source::Made(&named), device), told)
+            }
+            Tower::File(path) => {
+                file = Checkpoint::open(path)?;
+                (Weights::new(Source::Checkpoint(&file), device), told.or(facts(path)?))
+            }
+        };
+        let vit = there(&weights, "vit").unwrap_or(weights);
+        let d = Visual::channels(&vit, &told)?;
+        let projector: Named = between.projector(d, self.n_embd(), seed ^ 1);
+        let proj = Weights::new(Source::Made(&projector), device);
+        let visual = Visual::load(&vit, &proj, &self.rwkv, &told)?;
+        Ok(Self { visual: Some(visual), source: None, ..self.clone() })
+    }
+
+    /// The rows that a picture becomes, `[T, C]`.
+    ///
+    /// # Errors
+    /// As [`Model::look`].
+    pub fn encode_image(&self, image: &Image, interrupt: &AtomicBool) -> Result<Array> {
+        let seen = self.look(image, interrupt)?;
+        Ok(Array::of(seen.rows.squeeze_dim::<2>(0)))
+    }
+}
+
+/// Where a tower comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Tower<'a> {
+    /// New, of this size.
+    New(Sizes),
+    /// A Hugging Face directory, or a file of weights.
+    File(&'a Path),
+}
