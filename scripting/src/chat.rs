@@ -3,6 +3,7 @@
 mod file;
 mod fill;
 mod options;
+mod pictures;
 mod settings;
 mod standing;
 mod tree;
@@ -48,8 +49,12 @@ impl Chat {
         Self { model: model.clone(), talk: Rc::new(RefCell::new(talk)) }
     }
 
-    fn new(context: &NativeCallContext, model: &Model, options: Map) -> Fallible<Self> {
-        Ok(Self::of(model, start(&Host::of(context), model, options)?))
+    /// A conversation as `new_chat` starts it, shown its pictures.
+    pub fn new(context: &NativeCallContext, model: &Model, mut options: Map) -> Fallible<Self> {
+        let image = options.remove("image").filter(|image| !image.is_unit());
+        let chat = Self::of(model, start(&Host::of(context), model, options)?);
+        image.iter().try_for_each(|image| chat.show(context, image))?;
+        Ok(chat)
     }
 
     /// The conversation, to change it.
@@ -156,6 +161,7 @@ impl Chat {
             let map: Map = [
                 ("number".into(), (number as INT).into()),
                 ("user".into(), question.text.clone().into()),
+                ("images".into(), pictures::names(&turn.asked.pictures)),
                 ("input".into(), question.input.clone().unwrap_or_default().into()),
                 ("tool".into(), question.call.into()),
                 ("thoughts".into(), turn.answer.thoughts.clone().into()),
@@ -195,6 +201,7 @@ pub fn module() -> Module {
     let parts = [
         file::module(),
         fill::module(),
+        pictures::module(),
         settings::module(),
         tree::module(),
         walking::module(),
@@ -233,8 +240,10 @@ mod functions {
     /// - `system` said once before the first turn
     /// - `bos` whether token 0, the end of the text before, is read first: so for World models
     ///   that start from an empty state
+    /// - `image` a picture to be asked about, or an array of them, for a model that sees
     /// - `sampler` a map of `temperature`, `top_p` and the other settings of `generate`; `top_p` is
-    ///   0.3 here and both penalties 0.5, or 0 for a model that reads bytes
+    ///   0.3 here and both penalties 0.5, or 0 for a model that reads bytes; a model that sees says
+    ///   what is likeliest
     /// - `max_tokens` of an answer, 100; 2000 with thoughts, 500 with empty ones
     /// - `stop` what ends an answer, in place of what ends it in this format
     /// - `seed` of the answers
@@ -331,7 +340,7 @@ mod functions {
     }
 
     /// The turns from the start to here, maps: its `number` in the tree, what was asked (`user`,
-    /// `input`, whether a `tool` had to be called), what was answered (`thoughts`, `reply`,
+    /// `images`, `input`, whether a `tool` had to be called), what was answered (`thoughts`, `reply`,
     /// `finish_reason`), the states `before` and after (`state`), `()` where they were dropped for
     /// the `budget`.
     ///

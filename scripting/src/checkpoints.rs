@@ -82,7 +82,8 @@ fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
         let path = options.text(key, "")?;
         Ok((!path.is_empty()).then(|| host.readable(&path)))
     };
-    let (tokenizer, state) = (file("tokenizer")?, file("state")?);
+    let (tokenizer, state, vision) = (file("tokenizer")?, file("state")?, file("vision")?);
+    let told = crate::seeing::told(&mut options)?;
     let lora = options.texts("lora")?.iter().map(|path| host.readable(path)).collect();
     let alpha = alpha(&mut options)?;
     let head_eps = options.number("head_eps", HEAD_EPS, 0.0..=1.0)?;
@@ -90,7 +91,8 @@ fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
     let beside = host.readable(path);
     let name = if beside.exists() { beside.to_string_lossy() } else { path.into() };
     let progress = host.progress.clone();
-    let loading = Loading { tokenizer, lora, alpha, state, head_eps: Some(head_eps), progress };
+    let head_eps = Some(head_eps);
+    let loading = Loading { tokenizer, lora, alpha, state, head_eps, vision, told, progress };
     let model = Engine::load(&name, &loading, &place(host, &device)?).map_err(engine_failure)?;
     Ok(Model::new(host, model))
 }

@@ -2,6 +2,7 @@
 
 mod made;
 mod options;
+mod pictures;
 mod sources;
 mod tensors;
 
@@ -95,7 +96,7 @@ impl Dataset {
 /// The functions under `data::`.
 pub fn sources() -> Module {
     let mut module = sources::module();
-    module.combine(made::module());
+    module.combine(made::module()).combine(pictures::module());
     module
 }
 

@@ -92,6 +92,7 @@ fn register(engine: &mut Engine) {
         .register_global_module(tokens::module().into())
         .register_global_module(tensor::module().into())
         .register_global_module(crate::image::module().into())
+        .register_global_module(crate::seeing::module().into())
         .register_global_module(measure::module().into())
         .register_global_module(state::module().into())
         .register_global_module(layer::module().into())

@@ -1,12 +1,13 @@
 //! Pictures of files, for models that see.
 
+use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use rhai::plugin::*;
 use rhai::{Array as List, INT, Map, Module};
 use rwkv_engine::checkpoint::write_bytes;
-use rwkv_engine::image::{Filter, Image as Pixels};
+use rwkv_engine::image::{DATA, Filter, Image as Pixels};
 use rwkv_engine::tensor::Array;
 
 use crate::View;
@@ -55,6 +56,18 @@ fn place(host: &Host, typed: &str) -> PathBuf {
     spellings.into_iter().flatten().next().unwrap_or_else(|| PathBuf::from(typed))
 }
 
+/// The picture that comes through a pipe.
+fn piped() -> Fallible<Image> {
+    let mut input = io::stdin().lock();
+    if input.is_terminal() {
+        return Err(fail("no picture comes through a pipe: rwkv ask - QUESTION < PICTURE"));
+    }
+    let mut bytes = Vec::new();
+    let read = input.read_to_end(&mut bytes);
+    read.map_err(|error| fail(format!("the pipe cannot be read: {error}")))?;
+    Image::of(Pixels::decode("what came through the pipe", &bytes))
+}
+
 fn sample(name: &str) -> Fallible<Image> {
     match name {
         "gradient" => Ok(Image(Rc::new(Pixels::gradient(96, 64)))),
@@ -81,7 +94,8 @@ pub fn module() -> Module {
 mod functions {
     /// Reads the picture `source`: PNG, JPEG, WebP, GIF (its first picture) or BMP, turned the way
     /// the camera was held. `~` is the home folder; blanks may be written as a terminal drops them,
-    /// with a backslash. `"sample:gradient"` is part of the program.
+    /// with a backslash. `"sample:gradient"` is part of the program; `"-"` is what comes through a
+    /// pipe, and a text that begins with `data:` is the picture itself, in base64.
     ///
     /// ```
     /// let img = load_image("sample:gradient");
@@ -91,6 +105,12 @@ mod functions {
     pub fn load_image(context: NativeCallContext, source: &str) -> Fallible<Image> {
         if let Some(name) = source.strip_prefix(SAMPLE) {
             return sample(name);
+        }
+        if source.starts_with(DATA) {
+            return Image::of(Pixels::of_url(source));
+        }
+        if source == "-" {
+            return piped();
         }
         Image::of(Pixels::open(&place(&Host::of(&context), source)))
     }

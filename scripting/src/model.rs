@@ -102,6 +102,15 @@ fn ranks(options: &mut OptionMap) -> Fallible<[usize; 4]> {
     list.into_iter().map(rank).collect::<Fallible<Vec<_>>>()?.try_into().map_err(|_| wrong())
 }
 
+/// A tokenizer, or the file of one.
+fn tokenizer_of(host: &Host, value: &Dynamic) -> Fallible<Tokenizer> {
+    match (value.read_lock::<Tokenizer>(), value.clone().into_string()) {
+        (Some(tokenizer), _) => Ok(tokenizer.clone()),
+        (None, Ok(path)) => Tokenizer::open(&host.readable(&path)).map_err(engine_failure),
+        _ => Err(fail(format!("`tokenizer` must be a Tokenizer or a path, not {}", words(value)))),
+    }
+}
+
 fn init(host: &Host, version: &str, options: Map) -> Fallible<Model> {
     let known = Version::ALL.map(Version::name).join(", ");
     let version = Version::named(version)
@@ -118,12 +127,17 @@ fn init(host: &Host, version: &str, options: Map) -> Fallible<Model> {
         ranks: ranks(&mut options)?,
     };
     let ctx_len = options.optional_integer("ctx_len", 1..=1 << 40)?;
+    let tokenizer = options.take("tokenizer");
     let seed = options.optional_integer("seed", ..)?.map_or_else(|| host.next_seed(), |s| s as u64);
     let device = options.text("device", &host.options.device)?;
     options.finish()?;
     let model = Engine::fresh(version, &sizes, seed, &place(host, &device)?);
     let mut model = model.map_err(engine_failure)?;
     model.ctx_len = ctx_len.map(|tokens| tokens as usize);
+    if let Some(tokenizer) = tokenizer {
+        model.tokenizer = tokenizer_of(host, &tokenizer)?;
+        model.notes.clear();
+    }
     Ok(Model::new(host, model))
 }
 
@@ -146,6 +160,8 @@ mod functions {
     /// - `dim_ffn` channels inside channel-mix, 4 · `n_embd`
     /// - `ranks` widths of the thin matrices of RWKV-7, `[w, a, v, g]`; the official rule
     /// - `ctx_len` tokens that it will be trained to read at once; any number can be read
+    /// - `tokenizer` one of another model, or the path of its file; else the usual one of a
+    ///   vocabulary of this size
     /// - `seed` of the random values
     /// - `device` where it runs
     ///

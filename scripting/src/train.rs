@@ -66,7 +66,8 @@ fn start(host: &Host, model: &Model, options: Map) -> Fallible<Trainer> {
     let Choices { settings, batch_size } = choices(host, options)?;
     let trainer = {
         let engine = model.engine();
-        Engine::new(&engine.rwkv, &engine.state(), &engine.place.device, settings)
+        let (rwkv, visual) = (&engine.rwkv, engine.visual.as_ref());
+        Engine::seeing(rwkv, visual, &engine.state(), &engine.place.device, settings)
     };
     let engine = Rc::new(RefCell::new(trainer.map_err(engine_failure)?));
     let trainer = Trainer { engine, model: model.clone(), batch_size };
@@ -215,9 +216,14 @@ mod functions {
     /// assert(new_trainer(model, #{}).evaluate(data.next_batch(2)).loss > 0);
     /// ```
     #[rhai_fn(name = "evaluate", return_raw, pure)]
-    pub fn evaluate_batch(this: &mut Trainer, batch: Batch) -> Fallible<Map> {
+    pub fn evaluate_batch(
+        context: NativeCallContext,
+        this: &mut Trainer,
+        batch: Batch,
+    ) -> Fallible<Map> {
         this.check(&batch)?;
-        let loss = this.engine.borrow().evaluate(&batch.0);
+        let interrupt = Host::of(&context).interrupt.clone();
+        let loss = this.engine.borrow().evaluate(&batch.0, &interrupt).map_err(engine_failure)?;
         Ok(numbers([("loss", loss), ("ppl", loss.exp())]))
     }
 
@@ -244,7 +250,8 @@ mod functions {
             host.poll()?;
             let batch = Batch(probe.next_batch(this.batch_size).map_err(engine_failure)?);
             this.check(&batch)?;
-            sum += this.engine.borrow().evaluate(&batch.0);
+            let engine = this.engine.borrow();
+            sum += engine.evaluate(&batch.0, &host.interrupt).map_err(engine_failure)?;
             counter.add(1);
         }
         let loss = sum / PROBE as f64;

@@ -60,7 +60,8 @@ pub fn changed(model: &Model, sampler: Sampler, map: Map) -> Fallible<Sampler> {
 pub fn begins(model: &Model, options: &mut OptionMap, state: &State) -> Fallible<bool> {
     let model = model.engine();
     let world = matches!(model.tokenizer, Tokenizer::World(_));
-    let usual = world && state.equals(&model.rwkv.state(1, &model.place.device));
+    let usual =
+        world && model.visual.is_none() && state.equals(&model.rwkv.state(1, &model.place.device));
     options.flag("bos", usual)
 }
 

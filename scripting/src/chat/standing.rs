@@ -8,6 +8,8 @@ use crate::Session;
 pub struct Standing {
     /// The name of the model without folders and endings: `tales`, `rwkv7-g1`.
     pub model: String,
+    /// Whether it can be shown pictures.
+    pub sees: bool,
     /// The number of the turn in the tree; 0 is the start.
     pub turn: usize,
     /// How many tokens have been read on the way there.
@@ -31,6 +33,7 @@ impl Session {
         let last = talk.turns().pop();
         Some(Standing {
             model: short(&chat.model.engine().name),
+            sees: chat.model.engine().visual.is_some(),
             turn: talk.number(),
             tokens: talk.tokens(),
             answer: last.map_or(0, |turn| turn.tokens().len()),

@@ -144,6 +144,10 @@ impl Chosen {
         })
     }
 
+    pub fn texts(&mut self, key: &'static str) -> Fallible<Vec<String>> {
+        self.options.texts(key)
+    }
+
     pub fn text(&mut self, key: &'static str, usual: &str) -> Fallible<String> {
         self.options.text(key, usual)
     }
