@@ -10,6 +10,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   rwkv                               open the prompt with a small demo model
   rwkv chat world.safetensors        talk to a model
+  rwkv ask cat.png 'What is it?'     ask about a picture
   rwkv run study.rhai -- 3 fast      run a script; args(0, ..) is \"3\"
   rwkv info model.pth                say what a file is
   rwkv convert model.gguf model.pth  write it with the names of BlinkDL's files
@@ -73,6 +74,8 @@ pub enum Task {
         /// A checkpoint, or a demo such as demo:tales.
         model: Option<String>,
     },
+    /// Ask about pictures: rwkv ask cat.png "What is on the mat?"
+    Ask(Ask),
     /// Say what a checkpoint is, without reading its numbers.
     Info {
         /// A file of any kind, or a Hugging Face directory.
@@ -111,6 +114,24 @@ pub enum Measured {
     Ui,
     /// Training: a step of a small RWKV-7 on one thread, in both precisions; a minute at most.
     Train,
+}
+
+/// Arguments of `rwkv ask`.
+#[derive(Args, Debug)]
+pub struct Ask {
+    /// Pictures, then the question; without one a talk begins, or every line of a pipe is one.
+    /// A picture is a file, a data: URL, or - for what comes through a pipe.
+    #[arg(required = true, value_name = "PICTURE... [QUESTION]")]
+    pub words: Vec<String>,
+    /// A model that sees: a VisualRWKV checkpoint or a demo.
+    #[arg(long, short, default_value = "demo:shapes")]
+    pub model: String,
+    /// Its vision tower, where that is not in its own file.
+    #[arg(long, value_name = "PATH")]
+    pub vision: Option<String>,
+    /// How long an answer may be.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub max_tokens: u32,
 }
 
 /// Arguments of `rwkv run`.

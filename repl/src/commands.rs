@@ -5,6 +5,7 @@ use crate::input::Mode;
 use crate::looking;
 use crate::replay;
 use crate::session::{After, Prompt, loading};
+use crate::showing;
 use crate::timing;
 
 /// One line of `/help`.
@@ -37,6 +38,7 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "system", aliases: &[], argument: "[TEXT]", about: "Show or set what is said before the first turn.", run: chatting::system },
     Command { name: "sampler", aliases: &[], argument: "", about: "Show how the tokens of an answer are chosen.", run: |prompt, _| prompt.evaluate("chat.sampler") },
     Command { name: "reset", aliases: &[], argument: "", about: "Forget the whole chat.", run: |prompt, _| prompt.evaluate("chat.reset(); chat") },
+    Command { name: "image", aliases: &[], argument: "FILE", about: "Show a picture, to the chat too if it sees.", run: |prompt, file| showing::image(prompt, &replay::spelled(file)) },
     Command { name: "save-chat", aliases: &[], argument: "FILE", about: "Write the chat with all its turns and states.", run: |prompt, file| chatting::save(prompt, &replay::spelled(file)) },
     Command { name: "load-chat", aliases: &[], argument: "FILE", about: "Go on with a chat that was written so.", run: |prompt, file| chatting::load(prompt, &replay::spelled(file)) },
     Command { name: "vars", aliases: &["who"], argument: "", about: "List the variables of this session.", run: looking::vars },

@@ -25,6 +25,7 @@ mod protocol;
 mod replay;
 mod saving;
 mod session;
+mod showing;
 mod tasks;
 mod term;
 mod timing;

@@ -3,13 +3,11 @@
 //! Detection is our own: an option, then the environment, then one question with a time limit.
 //! Crates that ask the terminal themselves wait for an answer that never comes from some.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use icy_sixel::{
     DiffusionMethod, MethodForLargest, MethodForRep, PixelFormat, Quality, sixel_string,
 };
-use rwkv_scripting::Picture;
+use rwkv_scripting::{Picture, base64};
 
 /// A way to show pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -126,7 +124,7 @@ pub fn bytes(
 
 /// In pieces, as the protocol asks; the terminal stays silent (`q=2`).
 fn kitty(png: &[u8], columns: usize, rows: usize) -> Vec<u8> {
-    let data = STANDARD.encode(png);
+    let data = base64(png);
     let count = data.len().div_ceil(CHUNK);
     let mut bytes = Vec::with_capacity(data.len() + 64 * count);
     for (index, chunk) in data.as_bytes().chunks(CHUNK).enumerate() {
@@ -144,7 +142,7 @@ fn kitty(png: &[u8], columns: usize, rows: usize) -> Vec<u8> {
 }
 
 fn iterm(png: &[u8], columns: usize, rows: usize) -> Vec<u8> {
-    let (size, data) = (png.len(), STANDARD.encode(png));
+    let (size, data) = (png.len(), base64(png));
     let place = format!("size={size};width={columns};height={rows};preserveAspectRatio=1");
     format!("\x1b]1337;File=inline=1;{place}:{data}\x07\n").into_bytes()
 }
@@ -236,7 +234,7 @@ mod tests {
         assert!(parts.last().unwrap().starts_with("m=0;"));
         let data: String = parts.iter().map(|part| part.split_once(';').unwrap().1).collect();
         assert!(parts.iter().all(|part| part.len() <= CHUNK + 40));
-        assert_eq!(STANDARD.decode(data).unwrap(), picture().png().unwrap());
+        assert_eq!(data, base64(&picture().png().unwrap()));
     }
 
     #[test]
@@ -244,7 +242,7 @@ mod tests {
         let shown = bytes(Protocol::Iterm, &picture(), (50, 15)).unwrap();
         let text = String::from_utf8(shown).unwrap();
         let data = text.split_once(':').unwrap().1.trim_end_matches("\x07\n");
-        assert_eq!(STANDARD.decode(data).unwrap(), picture().png().unwrap());
+        assert_eq!(data, base64(&picture().png().unwrap()));
         let shown = bytes(Protocol::Sixel, &picture(), (50, 15)).unwrap();
         let text = String::from_utf8(shown).unwrap();
         assert!(text.starts_with("\x1bP") && text.trim_end().ends_with("\x1b\\"), "{text:.40}");

@@ -61,7 +61,12 @@ pub struct Prompt {
 
 impl Prompt {
     /// Opens a prompt with a model, the demo if none is named, as `model` and `chat`.
-    pub fn open(mut settings: Settings, writer: Rc<Writer>, tty: Tty, model: Option<&str>) -> Self {
+    pub fn open(settings: Settings, writer: Rc<Writer>, tty: Tty, model: Option<&str>) -> Self {
+        Self::begun_with(settings, writer, tty, &loading(model.unwrap_or(DEMO)))
+    }
+
+    /// Opens a session with this code, which makes `model` and `chat`.
+    pub fn begun_with(mut settings: Settings, writer: Rc<Writer>, tty: Tty, code: &str) -> Self {
         // A known seed can be written down by `/save`.
         let seed = *settings.seed.get_or_insert_with(clock);
         let session = new_session(&settings, &writer, true, Vec::new(), here());
@@ -83,7 +88,7 @@ impl Prompt {
             tty,
             work,
         };
-        prompt.begin(&loading(model.unwrap_or(DEMO)));
+        prompt.begin(code);
         if !prompt.settings.no_init {
             prompt.initialise();
         }

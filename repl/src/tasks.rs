@@ -1,6 +1,6 @@
 //! What `rwkv` does, task by task.
 
-use crate::arguments::{Arguments, Convert, Measured, Run, Settings, Task};
+use crate::arguments::{Arguments, Ask, Convert, Measured, Run, Settings, Task};
 use crate::bench;
 use crate::editor::{read_lines, read_terminal};
 use crate::gallery::Gallery;
@@ -10,6 +10,7 @@ use crate::output::Writer;
 use crate::papers;
 use crate::protocol::Protocol;
 use crate::session::{Prompt, here, new_session, watched};
+use crate::showing;
 use crate::term::{Screen, variable};
 use crate::tty::Tty;
 use clap::CommandFactory;
@@ -43,6 +44,7 @@ pub fn run(arguments: Arguments) -> i32 {
         (None, Some(code)) => desk.show(&code, Vec::new()),
         (None, None) => desk.prompt(None, false),
         (Some(Task::Chat { model }), None) => desk.prompt(model.as_deref(), true),
+        (Some(Task::Ask(task)), None) => desk.ask(&task),
         (Some(Task::Info { path }), None) => {
             let json = desk.settings.json;
             desk.result(describe(&path, json))
@@ -96,6 +98,35 @@ impl Desk {
         if !io::stdin().is_terminal() {
             return read_lines(&mut prompt);
         }
+        prompt.greet();
+        read_terminal(&mut prompt)
+    }
+
+    /// Asks about pictures: the question of the command line, those of a pipe, or those of a talk.
+    fn ask(self, task: &Ask) -> i32 {
+        let (pictures, question) = showing::sorted(&task.words);
+        let begun = showing::begun(task, &pictures);
+        let questions = match question {
+            Some(question) => vec![question.to_owned()],
+            None if io::stdin().is_terminal() => return self.talk_about(&begun),
+            None => io::stdin().lines().map_while(Result::ok).collect(),
+        };
+        let shows = io::stdout().is_terminal();
+        let code = showing::asking(&begun, &questions, task.max_tokens, shows);
+        let mut session = new_session(&self.settings, &self.writer, false, Vec::new(), here());
+        let work = watched(&session, &self.writer, &self.tty);
+        let (_busy, _lamp) = (work.start(), self.writer.lamp.light(session.progress()));
+        let result = session.run("ask", &code);
+        self.code(result)
+    }
+
+    /// A talk that begins with pictures.
+    fn talk_about(self, begun: &str) -> i32 {
+        let mut prompt = Prompt::begun_with(self.settings, self.writer, self.tty, begun);
+        if prompt.failed {
+            return 1;
+        }
+        prompt.mode.set(Mode::Chat);
         prompt.greet();
         read_terminal(&mut prompt)
     }

@@ -1,0 +1,109 @@
+//! Pictures that are asked about: `/image` and `rwkv ask`.
+
+use crate::arguments::Ask;
+use crate::input::{Mode, quoted};
+use crate::session::{After, Prompt};
+use std::path::Path;
+
+/// Columns that a picture takes on the screen.
+const WIDTH: usize = 40;
+
+/// `/image FILE`: the picture as `img`, on the screen, and before the chat where that sees.
+pub fn image(prompt: &mut Prompt, file: &str) -> After {
+    let sees = prompt.session.borrow().standing("chat").is_some_and(|chat| chat.sees);
+    let load = format!("let img = load_image({});", quoted(file));
+    let show = format!("img.show(#{{ width: {WIDTH} }});");
+    let code = match (sees, prompt.mode.get()) {
+        (true, _) => format!("{load}\n{show}\nchat.show(img);"),
+        (false, Mode::Code) => format!("{load}\n{show}"),
+        // In a talk a picture that nobody sees is a mistake, and the model says so.
+        (false, Mode::Chat) => format!("{load}\nchat.show(img);"),
+    };
+    match prompt.compute(&code) {
+        Ok(_) => {
+            prompt.keep(&code, false);
+            prompt.writer.aside(&match sees {
+                true => format!("[{file} is shown to the model; ask about it]"),
+                false => format!("[{file} is `img`; this model cannot see it, demo:shapes can]"),
+            });
+            After::Stay
+        }
+        Err(failure) => prompt.failed(&failure),
+    }
+}
+
+/// Pictures, and the question behind them: the last word, unless it is a picture itself.
+pub fn sorted(words: &[String]) -> (Vec<&str>, Option<&str>) {
+    let all = || words.iter().map(String::as_str);
+    let is_picture = |word: &str| {
+        let known = ["data:", "sample:"].iter().any(|start| word.starts_with(start));
+        known || word == "-" || Path::new(word).exists()
+    };
+    match words {
+        [.., last] if words.len() > 1 && !is_picture(last) => {
+            (all().take(words.len() - 1).collect(), Some(last))
+        }
+        _ => (all().collect(), None),
+    }
+}
+
+/// Code that loads the model and shows it the pictures.
+pub fn begun(task: &Ask, pictures: &[&str]) -> String {
+    let model = quoted(&task.model);
+    let load = match &task.vision {
+        Some(tower) => format!("load_model({model}, #{{ vision: {} }})", quoted(tower)),
+        None => format!("load_model({model})"),
+    };
+    let images: Vec<_> =
+        pictures.iter().map(|path| format!("load_image({})", quoted(path))).collect();
+    format!(
+        "let images = [{}];\nlet model = {load};\nlet chat = model.new_chat(#{{ image: images }});",
+        images.join(", ")
+    )
+}
+
+/// Code that asks one question after the other, on a terminal below the pictures.
+pub fn asking(begun: &str, questions: &[String], max_tokens: u32, shows: bool) -> String {
+    let mut code = begun.to_owned();
+    if shows {
+        code += &format!("\nfor img in images {{ img.show(#{{ width: {WIDTH} }}); }}");
+    }
+    for question in questions.iter().filter(|question| !question.trim().is_empty()) {
+        let question = quoted(question);
+        code += &match shows {
+            true => {
+                format!("\nchat.say({question}, #{{ max_tokens: {max_tokens}, stream: true }});")
+            }
+            false => format!(
+                "\nprint(chat.say({question}, #{{ max_tokens: {max_tokens} }}).text.trimmed());"
+            ),
+        };
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_last_word_is_the_question() {
+        let here = file!();
+        let here = if Path::new(here).exists() { here } else { "src/showing.rs" };
+        for (said, pictures, question) in [
+            (&["cat.png", "What is it?"][..], &["cat.png"][..], Some("What is it?")),
+            (&["cat.png"], &["cat.png"], None),
+            (&["-", "Why?"], &["-"], Some("Why?")),
+            (&["a.png", "-"], &["a.png", "-"], None),
+            (&["a.png", "sample:gradient"], &["a.png", "sample:gradient"], None),
+            (&["a.png", here], &["a.png", here], None),
+            (&["a.png", here, "Both?"], &["a.png", here], Some("Both?")),
+        ] {
+            assert_eq!(sorted(&words(said)), (pictures.to_vec(), question));
+        }
+    }
+}
