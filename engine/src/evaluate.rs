@@ -13,6 +13,7 @@ mod items;
 mod layouts;
 mod means;
 mod perplexity;
+mod pictures;
 mod positions;
 mod prompts;
 mod retrieval;
@@ -29,6 +30,10 @@ pub use items::{Item, Skips, read_items};
 pub use layouts::{LAYOUTS, Question, questions};
 pub use means::Mean;
 pub use perplexity::{Perplexity, Stretches, perplexity};
+pub use pictures::{
+    BENCHMARKS, Benchmark, Files, PictureQuestion, ScoreRow, Scores, Told,
+    ask as ask_about_pictures,
+};
 pub use positions::{Bucket, Line, Positions, loss_by_position};
 pub use prompts::{Prompt, read_prompts};
 pub use retrieval::{Retrieval, recall_at_k, similarity, top_k_accuracy};

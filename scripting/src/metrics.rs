@@ -2,6 +2,7 @@
 
 mod items;
 mod matrices;
+mod pictures;
 mod problems;
 mod sources;
 mod texts;
@@ -22,6 +23,7 @@ pub fn module() -> Module {
     module.combine(items::module());
     module.combine(problems::module());
     module.combine(matrices::module());
+    module.combine(pictures::module());
     module
 }
 

@@ -5,6 +5,7 @@
 //! like the official evaluation. Most benchmarks are also handed on as questions in the layout of
 //! LLaVA's evaluation, without answers; these then come from the official file.
 
+mod asking;
 mod layouts;
 mod normal;
 mod reading;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::items::Skips;
+pub use asking::{Told, ask};
 pub use scores::{ScoreRow, Scores};
 
 /// A question, its picture, and the answers that count.
