@@ -9,10 +9,11 @@ use std::rc::Rc;
 use rwkv_scripting::{Canvas, Options, Output, Session};
 
 /// What a script is given, where it is not nothing: small enough for a test.
-const ARGUMENTS: [(&str, &[&str]); 5] = [
+const ARGUMENTS: [(&str, &[&str]); 6] = [
     ("10_memory_surgery.rhai", &["2"]),
     ("13_tune_a_style.rhai", &["4", "2"]),
     ("demo/reverse.rhai", &["2", "$TMP/reverse-test.safetensors", "2"]),
+    ("demo/shapes.rhai", &["2", "$TMP/shapes-test.safetensors", "4"]),
     ("demo/tales.rhai", &["2", "$TMP/tales-test.safetensors", "40", "2"]),
     ("lessons/9_training_with_a_carried_state.rhai", &["4", "8"]),
 ];

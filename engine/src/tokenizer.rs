@@ -74,8 +74,8 @@ impl Tokenizer {
         })
     }
 
-    /// The tokenizer of `demo:shapes`: every byte is a token, and every word that is asked or
-    /// answered about pictures of shapes.
+    /// The tokenizer of models that learn from pictures of shapes: every byte is a token, and every
+    /// word that is asked or answered about them.
     pub fn shapes() -> Self {
         let text = include_str!("../assets/shapes_vocab.txt");
         Self::World(Arc::new(World::parse(text).expect("the embedded vocabulary is well-formed")))

@@ -178,6 +178,7 @@ impl Talks {
     /// where that is allowed.
     pub(super) fn batch(&self, at: &mut Position, count: usize, cut: &Cut) -> Result<Batch> {
         let mut pictures = Pictures::new(&self.reads.preprocess);
+        // How many could not be used one after the other.
         let (mut rows, mut failed) = (Vec::new(), 0);
         while rows.len() < count {
             let number = self.number(at, cut);
@@ -186,7 +187,10 @@ impl Talks {
                 at.epoch = at.samples / len;
             }
             match self.row(number, &mut pictures) {
-                Ok(row) => rows.push(row),
+                Ok(row) => {
+                    failed = 0;
+                    rows.push(row);
+                }
                 Err(error) if self.bad == Bad::Refuse => return Err(error),
                 Err(error) => {
                     failed += 1;
@@ -372,3 +376,6 @@ fn cut_to(row: Spread, width: usize) -> Result<(Vec<u32>, Vec<f32>, Vec<Shown>)>
     };
     Ok((tokens, weights, shown.into_iter().filter_map(within).collect()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,9 @@ fn beside(model: &Path) -> Option<PathBuf> {
     NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
+/// Tokens of models that learnt from `data::shapes`.
+const SHAPES: usize = 455;
+
 fn is_world(size: usize) -> bool {
     (65529..=65536).contains(&size)
 }
@@ -65,6 +68,7 @@ pub fn expected_tokenizer(size: usize) -> &'static str {
     match size {
         65529..=65536 => "world",
         256 => "bytes",
+        SHAPES => "shapes (every word of data::shapes)",
         50277..=65528 => "GPT-NeoX-20B (20B_tokenizer.json)",
         20096..=50276 => "MIDI (tokenizer-midi.json)",
         2176..=20095 => "MIDI piano (tokenizer-midi.json)",
@@ -80,6 +84,7 @@ pub(super) fn by_size(size: usize) -> (Tokenizer, Option<String>) {
     match size {
         65529..=65536 => (Tokenizer::world(), None),
         256 => (Tokenizer::bytes(), None),
+        SHAPES => (Tokenizer::shapes(), None),
         1..=128 => (
             Tokenizer::bytes(),
             Some(format!(
@@ -130,6 +135,7 @@ mod tests {
         assert!(warning.unwrap().contains("20B_tokenizer.json"));
         assert!(by_size(20096).1.unwrap().contains("tokenizer-midi.json"));
         assert!(by_size(65536).1.is_none());
+        assert_eq!(by_size(SHAPES).0.size(), SHAPES);
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn shapes(chosen: &mut Chosen) -> Fallible<Shapes> {
 /// How the model reads pictures.
 fn reads(model: &Model) -> Fallible<(rwkv_engine::visual::Reads, Tokenizer)> {
     let engine = model.engine();
-    let reads = engine.eyes().and_then(|eyes| eyes.reads()).map_err(engine_failure)?;
+    let reads = engine.eyes().map_err(engine_failure)?.reads();
     Ok((reads, engine.tokenizer.clone()))
 }
 

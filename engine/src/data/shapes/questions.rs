@@ -1,6 +1,6 @@
 //! What can be asked about a picture of shapes, and how.
 
-use super::wordings::{Wordings, wordings};
+use super::wordings::wording;
 use super::{Asked, COLOURS, FIELDS, SHAPES, Thing};
 use crate::random::Random;
 
@@ -95,8 +95,7 @@ pub(super) fn ask(
     let mut asking = Asking { things, random, words: Vec::new(), used: Vec::new() };
     let answer = asking.answer(kind)?;
     let Asking { random, words, .. } = asking;
-    let Wordings { known, held_out: others } = wordings(kind);
-    let mut question = random.pick(if held_out { others } else { known }).to_string();
+    let mut question = wording(kind, held_out, random);
     let colour = if random.happens(0.5) { "colour" } else { "color" };
     question = question.replace("{colour}", colour);
     for (place, words) in words {
@@ -258,15 +257,13 @@ fn yes_or_no(yes: bool) -> String {
 /// Every word that questions and answers are made of.
 #[cfg(test)]
 pub(super) fn words() -> std::collections::BTreeSet<String> {
-    let wordings = KINDS.iter().flat_map(|kind| {
-        let Wordings { known, held_out } = wordings(kind);
-        known.iter().chain(*held_out).copied()
-    });
     let names = SHAPES.into_iter().chain(COLOURS.map(|(name, _)| name)).chain(FIELDS);
     let others = ["yes no a an and nothing object objects the colour color small large"];
     let relations = RELATIONS.map(|(name, _)| name);
-    let all = wordings.chain(names).chain(NUMBERS).chain(others).chain(relations);
+    let all = names.chain(NUMBERS).chain(others).chain(relations).map(str::to_string);
+    let all: Vec<String> = all.chain(super::wordings::all()).collect();
     let mut words: std::collections::BTreeSet<String> = all
+        .iter()
         .flat_map(|text| text.split(|c: char| !c.is_alphabetic() && c != '{' && c != '}'))
         .filter(|word| !word.is_empty() && !word.contains(['{', '}']))
         .map(str::to_string)

@@ -1,123 +1,89 @@
 //! How questions about pictures of shapes are worded.
+//!
+//! Every kind of question has a few cores, and every core can stand in a few frames. A fifth of the
+//! pairs is never used in training: each core and each frame is known then, but not this pair.
 
-/// How to ask: wordings to learn, and wordings to be asked in later. `{X}` and `{Y}` are things,
-/// `{N}` and `{M}` kinds of things, `{P}` a place, `{R}` a relation.
-pub(super) struct Wordings {
-    pub(super) known: &'static [&'static str],
-    pub(super) held_out: &'static [&'static str],
-}
+use super::KINDS;
+use crate::random::Random;
 
-/// The wordings of every kind of question.
+/// How to ask. `{X}` and `{Y}` are things, `{A}` is one with its article, `{N}` and `{M}` are kinds of
+/// things, `{P}` is a place and `{R}` a relation.
 #[rustfmt::skip]
-const WORDINGS: [(&str, Wordings); 12] = [
-    ("colour", Wordings {
-        known: &[
-            "What {colour} is {X}?",
-            "Which {colour} does {X} have?",
-            "What is the {colour} of {X}?",
-            "Tell me the {colour} of {X}.",
-        ],
-        held_out: &["Which {colour} is {X}?", "Tell me what {colour} {X} is."],
-    }),
-    ("shape", Wordings {
-        known: &[
-            "What shape is {X}?",
-            "Which shape does {X} have?",
-            "What is the shape of {X}?",
-            "Tell me the shape of {X}.",
-        ],
-        held_out: &["Which shape is {X}?", "Tell me what shape {X} is."],
-    }),
-    ("size", Wordings {
-        known: &[
-            "Is {X} small or large?",
-            "What size is {X}?",
-            "What is the size of {X}?",
-            "Tell me the size of {X}.",
-        ],
-        held_out: &["Which size does {X} have?", "Tell me what size {X} is."],
-    }),
-    ("count", Wordings {
-        known: &[
-            "How many {N} are there?",
-            "How many {N} do you see?",
-            "What is the number of {N}?",
-            "Tell me the number of {N}.",
-            "Count the {N}.",
-        ],
-        held_out: &["How many {N} are in the picture?", "Tell me how many {N} there are."],
-    }),
-    ("exists", Wordings {
-        known: &[
-            "Is there {A}?",
-            "Do you see {A}?",
-            "Is there {A} in the picture?",
-            "Does the picture have {A}?",
-        ],
-        held_out: &["Do you see {A} in the picture?", "Tell me, is there {A}?"],
-    }),
-    ("where", Wordings {
-        known: &[
-            "Where is {X}?",
-            "Where do you see {X}?",
-            "What is the place of {X}?",
-            "Tell me the place of {X}.",
-        ],
-        held_out: &["Tell me where {X} is.", "Where is {X} in the picture?"],
-    }),
-    ("at", Wordings {
-        known: &[
-            "What is at the {P}?",
-            "What do you see at the {P}?",
-            "Which object is at the {P}?",
-            "What is at the {P} of the picture?",
-        ],
-        held_out: &["Tell me what is at the {P}.", "Which object do you see at the {P}?"],
-    }),
-    ("more", Wordings {
-        known: &[
-            "Are there more {N} than {M}?",
-            "Do you see more {N} than {M}?",
-            "Does the picture have more {N} than {M}?",
-        ],
-        held_out: &["Tell me, are there more {N} than {M}?", "Are more {N} than {M} in the picture?"],
-    }),
-    ("beside", Wordings {
-        known: &[
-            "Is {X} {R} {Y}?",
-            "Do you see {X} {R} {Y}?",
-            "In the picture, is {X} {R} {Y}?",
-        ],
-        held_out: &["Tell me, is {X} {R} {Y}?", "Is {X} {R} {Y} in the picture?"],
-    }),
-    ("larger", Wordings {
-        known: &[
-            "Which is larger, {X} or {Y}?",
-            "Which object is larger, {X} or {Y}?",
-            "What is larger, {X} or {Y}?",
-        ],
-        held_out: &["Tell me which is larger, {X} or {Y}.", "Which do you see larger, {X} or {Y}?"],
-    }),
-    ("describe", Wordings {
-        known: &[
-            "Describe the picture.",
-            "What is in the picture?",
-            "What do you see?",
-        ],
-        held_out: &["Tell me what you see.", "What do you see in the picture?"],
-    }),
-    ("fields", Wordings {
-        known: &[
-            "What is in every field?",
-            "Tell me all fields of the picture.",
-            "Describe every field.",
-        ],
-        held_out: &["Tell me what is in every field.", "What do you see in every field?"],
-    }),
+const CORES: [&[&str]; KINDS.len()] = [
+    &["what {colour} is {X}?", "which {colour} does {X} have?", "what is the {colour} of {X}?",
+      "tell me the {colour} of {X}.", "tell me what {colour} {X} is."],
+    &["what shape is {X}?", "which shape does {X} have?", "what is the shape of {X}?",
+      "tell me the shape of {X}.", "tell me what shape {X} is."],
+    &["what size is {X}?", "is {X} small or large?", "what is the size of {X}?",
+      "tell me the size of {X}.", "tell me what size {X} is."],
+    &["how many {N} are there?", "how many {N} do you see?", "what is the number of {N}?",
+      "tell me the number of {N}.", "count the {N}."],
+    &["is there {A}?", "do you see {A}?", "does the picture have {A}?",
+      "tell me whether there is {A}.", "can you see {A}?"],
+    &["where is {X}?", "where do you see {X}?", "what is the place of {X}?",
+      "tell me where {X} is.", "tell me the place of {X}."],
+    &["what is at the {P}?", "what do you see at the {P}?", "which object is at the {P}?",
+      "tell me what is at the {P}.", "what is there at the {P}?"],
+    &["are there more {N} than {M}?", "do you see more {N} than {M}?",
+      "does the picture have more {N} than {M}?", "tell me whether there are more {N} than {M}."],
+    &["is {X} {R} {Y}?", "do you see {X} {R} {Y}?", "tell me whether {X} is {R} {Y}.",
+      "is it so that {X} is {R} {Y}?"],
+    &["which is larger, {X} or {Y}?", "which object is larger, {X} or {Y}?",
+      "what is larger, {X} or {Y}?", "tell me which is larger, {X} or {Y}."],
+    &["describe the picture.", "what do you see?", "what is there?", "tell me what you see.",
+      "tell me what is there."],
+    &["what is in every field?", "what do you see in every field?", "describe every field.",
+      "tell me what is in every field.", "tell me all fields."],
 ];
 
-/// Those of a kind.
-pub(super) fn wordings(kind: &str) -> &'static Wordings {
-    let found = WORDINGS.iter().find(|(name, _)| *name == kind);
-    &found.expect("every kind has wordings").1
+/// What may stand before and behind a core.
+const FRAMES: [(&str, &str); 5] =
+    [("", ""), ("please, ", ""), ("in the picture, ", ""), ("look: ", ""), ("", ", please")];
+
+/// A wording for a kind of question, one that is used in training or one that never is.
+pub(super) fn wording(kind: &str, held_out: bool, random: &mut Random) -> String {
+    let number = KINDS.iter().position(|known| *known == kind).expect("kinds are those of KINDS");
+    loop {
+        let (core, frame) = (random.below(CORES[number].len()), random.below(FRAMES.len()));
+        if (number + core + frame).is_multiple_of(FRAMES.len()) == held_out {
+            return framed(CORES[number][core], FRAMES[frame]);
+        }
+    }
+}
+
+fn framed(core: &str, (before, behind): (&str, &str)) -> String {
+    let (words, mark) = core.split_at(core.len() - 1);
+    let text = format!("{before}{words}{behind}{mark}");
+    let first = text.chars().take(1).flat_map(char::to_uppercase);
+    first.chain(text.chars().skip(1)).collect()
+}
+
+/// Every wording there is.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = String> {
+    let cores = CORES.iter().flat_map(|cores| cores.iter());
+    cores.flat_map(|core| FRAMES.into_iter().map(|frame| framed(core, frame)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_stands_in_its_frame() {
+        assert_eq!(framed("count the {N}.", ("look: ", "")), "Look: count the {N}.");
+        assert_eq!(framed("is there {A}?", ("", ", please")), "Is there {A}, please?");
+    }
+
+    #[test]
+    fn every_core_and_every_frame_is_known() {
+        for (number, cores) in CORES.iter().enumerate() {
+            for (core, frame) in (0..cores.len()).flat_map(|c| (0..5).map(move |f| (c, f))) {
+                let others = (0..5).filter(|f| !(number + core + f).is_multiple_of(5)).count();
+                assert_eq!(others, 4, "a core is held out in one frame");
+                let known = (0..cores.len()).any(|c| !(number + c + frame).is_multiple_of(5));
+                assert!(known);
+            }
+        }
+    }
 }
