@@ -1,8 +1,11 @@
 //! Questions to a model that reads: what surprises it, what it looks back at, how long its heads
 //! remember, and what a single head would say.
 
+mod occlusion;
 #[cfg(test)]
 mod tests;
+
+pub use occlusion::{Occlusion, occlusion};
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,5 +1,7 @@
 //! Pictures of files, for models that see.
 
+mod drawing;
+
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -87,7 +89,9 @@ fn resized(image: &Image, width: INT, height: INT, filter: Filter) -> Fallible<I
 
 /// The module of this file.
 pub fn module() -> Module {
-    exported_module!(functions)
+    let mut module = exported_module!(functions);
+    module.combine(drawing::module());
+    module
 }
 
 #[export_module]

@@ -5,12 +5,14 @@ mod options;
 use rhai::plugin::*;
 use rhai::{Map, Module};
 use rwkv_engine::model::Tower;
+use rwkv_engine::understand::occlusion;
 use std::path::PathBuf;
 
 use crate::host::{Fallible, Host, engine_failure, fail};
 use crate::image::Image;
 use crate::model::Model;
 use crate::options::OptionMap;
+use crate::report::Report;
 use crate::tensor::Tensor;
 pub use options::told;
 use options::{between, sizes};
@@ -37,6 +39,33 @@ fn with_vision(host: &Host, model: &Model, path: Option<PathBuf>, options: Map) 
     Ok(Model::new(host, seeing))
 }
 
+/// What an answer rests on, as a picture and in numbers.
+fn regions(
+    host: &Host,
+    model: &Model,
+    img: &Image,
+    question: &str,
+    options: Map,
+) -> Fallible<Report> {
+    let mut options = OptionMap::new("occlusion", options);
+    let grid = options.integer("grid", 6, 1..=256)? as usize;
+    let answer = Some(options.text("answer", "")?).filter(|text| !text.is_empty());
+    let strength = options.number("strength", 0.6, 0.0..=1.0)? as f32;
+    options.finish()?;
+    let engine = model.engine();
+    let found = occlusion(&engine, &img.0, question, answer.as_deref(), grid, &host.interrupt);
+    let found = found.map_err(engine_failure)?;
+    let map = Tensor::from(found.drops);
+    let image = img.below(&map, strength)?;
+    let title = format!("\"{}\", and what it rests on", found.answer);
+    let fields = vec![
+        ("answer", found.answer.into()),
+        ("logprob", found.logprob.into()),
+        ("map", Dynamic::from(map)),
+    ];
+    Ok(Report::new(title, image.view(0), fields).with("image", Dynamic::from(image)))
+}
+
 /// The module of this file.
 pub fn module() -> Module {
     exported_module!(functions)
@@ -60,6 +89,30 @@ mod functions {
         let host = Host::of(&context);
         let rows = this.engine().encode_image(&img.0, &host.interrupt).map_err(engine_failure)?;
         Ok(rows.into())
+    }
+
+    /// Which parts of a picture (`img`) the answer to a `question` rests on: each is covered in
+    /// turn, and `.map`, `[grid, grid]`, is by how much that lowers the log-probability of the
+    /// answer. Shown, it is the picture below that map; `.image` is that.
+    ///
+    /// - `grid` parts along a side, 6
+    /// - `answer` that is asked about; else the likeliest one
+    /// - `strength` of the map over the picture, 0.6
+    ///
+    /// ```
+    /// let vlm = load_model("toy:visualrwkv7");
+    /// let why = vlm.occlusion(load_image("sample:gradient"), "What?", #{ grid: 2, answer: "red" });
+    /// assert(why.map.shape == [2, 2] && why.image.width == 96);
+    /// ```
+    #[rhai_fn(name = "occlusion", return_raw, pure)]
+    pub fn regions_of(
+        context: NativeCallContext,
+        this: &mut Model,
+        img: Image,
+        question: &str,
+        options: Map,
+    ) -> Fallible<Report> {
+        regions(&Host::of(&context), this, &img, question, options)
     }
 
     /// A language model with a new vision tower and a new projector, to be trained.

@@ -10,6 +10,7 @@ use super::reading::encode;
 use super::{Asked, Chat, Question};
 use crate::image::Image;
 use crate::model::Model;
+use crate::rank::{Measure, rank};
 use crate::state::State;
 use crate::visual::Seen;
 use crate::visual::prompt::Placement;
@@ -107,6 +108,28 @@ impl Chat {
         }
         let (unread, base) = (asked.base, Some(state));
         Ok(Asked { base, unread, pictures, text: rest, begins, ..asked })
+    }
+
+    /// How likely these tokens are as the answer to a question that is put where the conversation
+    /// stands: the logarithm of the probability of all of them together.
+    ///
+    /// # Errors
+    /// As [`Chat::say`].
+    pub fn expects(
+        &mut self,
+        model: &Model,
+        question: &Question,
+        answer: &[u32],
+        interrupt: &AtomicBool,
+    ) -> Result<f64> {
+        let (base, pictures) = (self.tree.edited.clone(), self.tree.shown.clone());
+        let now = self.number();
+        let asked = self.asked_about(model, now, base, question, pictures, interrupt)?;
+        let before = self.tree.before(model, &asked, interrupt)?;
+        let prompt = encode(model, &(asked.text + &asked.lead), asked.begins)?;
+        let answer = [answer.to_vec()];
+        let ranked = rank(model, &prompt, &answer, Measure::Sum, &before, interrupt)?;
+        Ok(ranked[0].logprob)
     }
 
     /// The question with its pictures where the model was taught to expect them.

@@ -1,4 +1,5 @@
 mod files;
+mod pictures;
 mod trees;
 
 use super::*;
