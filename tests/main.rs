@@ -1,5 +1,6 @@
 //! Tests of the whole, in one program, so that Burn is linked once.
 
+mod asking;
 mod captures;
 mod chat;
 mod contract;

@@ -16,7 +16,6 @@ use crate::rwkv::{Parameter, Rows, Rwkv, Scan, Tap, Version, Way};
 use crate::state::State;
 use crate::vision::{Facts, Features, Tower};
 use crate::weights::Weights;
-use layout::Laid;
 use projector::Projector;
 
 pub mod fresh;
@@ -37,6 +36,10 @@ pub struct Visual {
     projector: Projector,
     #[module(skip)]
     layout: Layout,
+    rows: usize,
+    /// How many of the rows stand before the patches, and how many those are.
+    #[module(skip)]
+    patches: (usize, usize),
     #[module(skip)]
     facts: Facts,
     /// What stands before the names of each tower.
@@ -44,13 +47,11 @@ pub struct Visual {
     places: Vec<String>,
 }
 
-/// A picture as a language model reads it.
+/// Pictures as a language model reads them.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// `[B, T, C]`, before the first norm of the language model.
     pub rows: Tensor<3>,
-    /// How many of the rows stand before the patches, and how many those are.
-    patches: (usize, usize),
 }
 
 /// What has to be known of a model to put pictures into the texts it learns from.
@@ -94,9 +95,9 @@ impl Visual {
         let towers = towers(&found, &told.tower)?;
         let d = towers.iter().map(Tower::channels).sum();
         let projector = Projector::load(proj, d, rwkv.dims()[1])?;
-        let visual = Self { towers, projector, layout, facts: told.tower.clone(), places };
-        visual.rows()?;
-        Ok(visual)
+        let (rows, patches) = sizes(&towers, &layout)?;
+        let facts = told.tower.clone();
+        Ok(Self { towers, projector, layout, rows, patches, facts, places })
     }
 
     /// Channels that the towers standing at `vit` give to a projector.
@@ -109,34 +110,18 @@ impl Visual {
     }
 
     /// How many rows a picture becomes.
-    ///
-    /// # Errors
-    /// When the patches cannot be pooled as the layout says.
-    pub fn rows(&self) -> Result<usize> {
-        let patches: Vec<usize> = self.towers.iter().map(Tower::patches).collect();
-        ensure!(
-            patches.iter().all(|count| *count == patches[0]),
-            "the towers cut a picture into different numbers of patches: {patches:?}."
-        );
-        let class = self.towers.len() == 1 && self.towers[0].has_class();
-        ensure!(
-            class || self.layout.pool != Pool::Class,
-            "the tower has no class row; choose another pooling."
-        );
-        self.layout.count(patches[0], class)
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// What has to be known to put pictures into texts.
-    ///
-    /// # Errors
-    /// As [`Visual::rows`].
-    pub fn reads(&self) -> Result<Reads> {
-        Ok(Reads {
+    pub fn reads(&self) -> Reads {
+        Reads {
             preprocess: self.towers.iter().map(|tower| tower.preprocess().clone()).collect(),
-            rows: self.rows()?,
+            rows: self.rows,
             placement: self.layout.placement,
             aligned: self.layout.way != Way::Forwards,
-        })
+        }
     }
 
     /// What becomes of the rows of the towers.
@@ -167,21 +152,20 @@ impl Visual {
         let features = pairs.map(|(tower, pixels)| tower.forward(pixels, interrupt));
         let mut all = features.collect::<Result<Vec<_>>>()?;
         let features = if all.len() == 1 { all.remove(0) } else { together(all) };
-        let Laid { rows, patches } = self.layout.lay(features)?;
-        Ok(Seen { rows: self.projector.forward(rows), patches })
+        Ok(Seen { rows: self.projector.forward(self.layout.lay(features)?) })
     }
 
     /// What the output head reads after each row of one picture, `[B, T, C]`; the state moves on.
     pub fn show(&self, rwkv: &Rwkv, seen: &Seen, state: &mut State) -> Tensor<3> {
         let [b, t, _] = seen.rows.dims();
         let tokens = Tensor::<2, Int>::zeros([b, t], &seen.rows.device());
-        let rows = Rows { x: seen.rows.clone(), tokens, scan: self.scan(seen, 0) };
+        let rows = Rows { x: seen.rows.clone(), tokens, scan: self.scan(0) };
         rwkv.read(rows, state, Tap::none())
     }
 
     /// In which order blocks read a picture whose first row is the `first` of a text.
-    pub fn scan(&self, seen: &Seen, first: usize) -> Scan {
-        let (before, count) = seen.patches;
+    pub fn scan(&self, first: usize) -> Scan {
+        let (before, count) = self.patches;
         Scan { patches: first + before..first + before + count, way: self.layout.way }
     }
 
@@ -192,6 +176,21 @@ impl Visual {
         found.extend(self.projector.parameters());
         found
     }
+}
+
+/// How many rows a picture becomes, how many stand before the patches, and how many those are.
+fn sizes(towers: &[Tower], layout: &Layout) -> Result<(usize, (usize, usize))> {
+    let patches: Vec<usize> = towers.iter().map(Tower::patches).collect();
+    ensure!(
+        patches.iter().all(|count| *count == patches[0]),
+        "the towers cut a picture into different numbers of patches: {patches:?}."
+    );
+    let class = towers.len() == 1 && towers[0].has_class();
+    ensure!(
+        class || layout.pool != Pool::Class,
+        "the tower has no class row; choose another pooling."
+    );
+    layout.sizes(patches[0], class)
 }
 
 /// Where the towers stand, of which there may be several at `vit`, and what checkpoints call that.

@@ -10,7 +10,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   rwkv                               open the prompt with a small demo model
   rwkv chat world.safetensors        talk to a model
-  rwkv ask cat.png 'What is it?'     ask about a picture
+  rwkv ask -m vlm.pth cat.png 'Why?' ask about a picture
   rwkv run study.rhai -- 3 fast      run a script; args(0, ..) is \"3\"
   rwkv info model.pth                say what a file is
   rwkv convert model.gguf model.pth  write it with the names of BlinkDL's files
@@ -74,7 +74,7 @@ pub enum Task {
         /// A checkpoint, or a demo such as demo:tales.
         model: Option<String>,
     },
-    /// Ask about pictures: rwkv ask cat.png "What is on the mat?"
+    /// Ask about pictures: rwkv ask -m vlm.pth cat.png "What is on the mat?"
     Ask(Ask),
     /// Say what a checkpoint is, without reading its numbers.
     Info {
@@ -123,8 +123,8 @@ pub struct Ask {
     /// A picture is a file, a data: URL, or - for what comes through a pipe.
     #[arg(required = true, value_name = "PICTURE... [QUESTION]")]
     pub words: Vec<String>,
-    /// A model that sees: a VisualRWKV checkpoint or a demo.
-    #[arg(long, short, default_value = "demo:shapes")]
+    /// A model that sees: a VisualRWKV checkpoint.
+    #[arg(long, short)]
     pub model: String,
     /// Its vision tower, where that is not in its own file.
     #[arg(long, value_name = "PATH")]

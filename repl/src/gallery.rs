@@ -129,6 +129,10 @@ fn parts(view: &View, protocol: Protocol, screen: &Screen) -> Vec<u8> {
         return text(&drawn);
     }
     let columns = canvas.width.saturating_sub(1).clamp(8, COLUMNS);
+    let columns = match view {
+        View::Image(image) if image.width > 0 => image.width.min(columns),
+        _ => columns,
+    };
     let lines = drawn.lines().count();
     let rows = match view {
         View::Line(line) if line.height == 0 => PLOT_ROWS,

@@ -4,31 +4,40 @@ use crate::arguments::Ask;
 use crate::input::{Mode, quoted};
 use crate::session::{After, Prompt};
 use std::path::Path;
+use std::time::Instant;
 
 /// Columns that a picture takes on the screen.
 const WIDTH: usize = 40;
 
 /// `/image FILE`: the picture as `img`, on the screen, and before the chat where that sees.
 pub fn image(prompt: &mut Prompt, file: &str) -> After {
-    let sees = prompt.session.borrow().standing("chat").is_some_and(|chat| chat.sees);
+    let rows = prompt.session.borrow().standing("chat").map_or(0, |chat| chat.rows);
     let load = format!("let img = load_image({});", quoted(file));
     let show = format!("img.show(#{{ width: {WIDTH} }});");
-    let code = match (sees, prompt.mode.get()) {
-        (true, _) => format!("{load}\n{show}\nchat.show(img);"),
-        (false, Mode::Code) => format!("{load}\n{show}"),
+    let code = match (rows, prompt.mode.get()) {
+        (0, Mode::Code) => format!("{load}\n{show}"),
         // In a talk a picture that nobody sees is a mistake, and the model says so.
-        (false, Mode::Chat) => format!("{load}\nchat.show(img);"),
+        (0, Mode::Chat) => format!("{load}\nchat.show(img);"),
+        _ => format!("{load}\n{show}\nchat.show(img);"),
     };
+    let start = Instant::now();
     match prompt.compute(&code) {
         Ok(_) => {
             prompt.keep(&code, false);
-            prompt.writer.aside(&match sees {
-                true => format!("[{file} is shown to the model; ask about it]"),
-                false => format!("[{file} is `img`; this model cannot see it, demo:shapes can]"),
-            });
+            let found = prompt.session.borrow().picture("img");
+            found.iter().for_each(|found| prompt.writer.aside(&attached(found, rows, start)));
             After::Stay
         }
         Err(failure) => prompt.failed(&failure),
+    }
+}
+
+/// What became of a picture.
+fn attached((name, [width, height]): &(String, [usize; 2]), rows: usize, start: Instant) -> String {
+    let took = start.elapsed().as_secs_f64() * 1e3;
+    match rows {
+        0 => format!("[{name}, {width} x {height}, is `img`; a VisualRWKV could see it]"),
+        _ => format!("[{name}, {width} x {height}, is {rows} rows, {took:.0} ms; ask about it]"),
     }
 }
 
@@ -62,11 +71,16 @@ pub fn begun(task: &Ask, pictures: &[&str]) -> String {
     )
 }
 
+/// Code that shows the pictures on the screen.
+pub fn shown() -> String {
+    format!("\nfor img in images {{ img.show(#{{ width: {WIDTH} }}); }}")
+}
+
 /// Code that asks one question after the other, on a terminal below the pictures.
 pub fn asking(begun: &str, questions: &[String], max_tokens: u32, shows: bool) -> String {
     let mut code = begun.to_owned();
     if shows {
-        code += &format!("\nfor img in images {{ img.show(#{{ width: {WIDTH} }}); }}");
+        code += &shown();
     }
     for question in questions.iter().filter(|question| !question.trim().is_empty()) {
         let question = quoted(question);

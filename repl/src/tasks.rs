@@ -108,7 +108,9 @@ impl Desk {
         let begun = showing::begun(task, &pictures);
         let questions = match question {
             Some(question) => vec![question.to_owned()],
-            None if io::stdin().is_terminal() => return self.talk_about(&begun),
+            None if io::stdin().is_terminal() => {
+                return self.talk_about(&format!("{begun}{}", showing::shown()));
+            }
             None => io::stdin().lines().map_while(Result::ok).collect(),
         };
         let shows = io::stdout().is_terminal();

@@ -93,8 +93,7 @@ impl Model {
     pub fn eyes(&self) -> Result<&Visual> {
         self.visual.as_ref().with_context(|| {
             format!(
-                "{} is a language model only, it cannot be shown pictures; load a VisualRWKV such as \
-                 demo:shapes.",
+                "{} is a language model only, it cannot be shown pictures; load a VisualRWKV.",
                 self.name
             )
         })
@@ -180,3 +179,6 @@ pub enum Tower<'a> {
     /// A Hugging Face directory, or a file of weights.
     File(&'a Path),
 }
+
+#[cfg(test)]
+mod tests;

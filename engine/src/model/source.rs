@@ -43,6 +43,7 @@ pub fn embedded_names() -> &'static [&'static str] {
 pub(super) fn load(name: &str, loading: &Loading, place: &Place) -> Result<Model> {
     if let Some((version, sees)) = name.strip_prefix("toy:").and_then(toy::named) {
         ensure!(loading.lora.is_empty(), "{name} is made, not loaded; save it to add an adapter.");
+        ensure!(loading.vision.is_none(), "{name} is made, not loaded; it takes no other tower.");
         let (named, told) = if sees { toy::seeing(version)? } else { toy::blind(version)? };
         let told = loading.told.clone().or(told);
         let weights = Weights::new(Source::Made(&named), &place.device);

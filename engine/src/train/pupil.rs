@@ -86,10 +86,7 @@ fn spliced(
         groups.push(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) });
     }
     let first = pictures.rows.iter().flatten().next();
-    let scan = match (first, seen) {
-        (Some(first), Some(seen)) => eyes.scan(seen, first.at),
-        _ => Scan::default(),
-    };
+    let scan = first.map_or_else(Scan::default, |first| eyes.scan(first.at));
     (Tensor::cat(groups, 0), scan)
 }
 
@@ -107,7 +104,7 @@ fn shown(
     device: &Device,
 ) -> Tensor<3> {
     let nothing = |t: usize| Tensor::zeros([1, t, c], device);
-    let Some(Seen { rows, .. }) = seen else { return nothing(t).repeat_dim(0, which.len()) };
+    let Some(Seen { rows }) = seen else { return nothing(t).repeat_dim(0, which.len()) };
     let one = |picture: &Option<usize>| match picture {
         Some(i) => rows.clone().narrow(0, *i, 1),
         None => nothing(rows.dims()[1]),
@@ -119,3 +116,6 @@ fn shown(
         _ => Tensor::cat(which.iter().map(one).collect(), 0),
     }
 }
+
+#[cfg(test)]
+mod tests;

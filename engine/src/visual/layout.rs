@@ -39,15 +39,6 @@ pub enum Pool {
     Adaptive(usize),
 }
 
-/// Rows for the language model.
-#[derive(Clone, Debug)]
-pub(super) struct Laid {
-    /// `[B, T, D]`.
-    pub(super) rows: Tensor<3>,
-    /// How many of them stand before the patches, and how many those are.
-    pub(super) patches: (usize, usize),
-}
-
 impl Layout {
     /// As the released models of this version have it.
     pub fn released(version: Version) -> Self {
@@ -61,48 +52,46 @@ impl Layout {
         Self { pool: Pool::All, class_first, way, placement }
     }
 
-    /// How many rows `patches` become, and which of them are patches; with `class` there is a class
-    /// row among them.
+    /// How many rows `patches` become; how many of them stand before the patches, and how many
+    /// those are. With `class` there is a class row among them.
     ///
     /// # Errors
     /// When the rows cannot be pooled like this.
-    pub(super) fn count(&self, patches: usize, class: bool) -> Result<usize> {
+    pub(super) fn sizes(&self, patches: usize, class: bool) -> Result<(usize, (usize, usize))> {
         let rows = match self.pool {
             Pool::All => patches,
-            Pool::Class => return Ok(1),
-            Pool::Mean if self.class_first => return Ok(1),
+            Pool::Class => return Ok((1, (0, 0))),
+            Pool::Mean if self.class_first => return Ok((1, (0, 1))),
             Pool::Mean => 1,
             Pool::Grid(side) => squares_along(patches, side)?.pow(2),
             Pool::Adaptive(rows) => rows,
         };
-        Ok(rows + usize::from(class))
+        let before = usize::from(class && self.class_first);
+        Ok((rows + usize::from(class), (before, rows)))
     }
 
-    pub(super) fn lay(&self, features: Features) -> Result<Laid> {
+    /// The rows for the language model, `[B, T, D]`.
+    pub(super) fn lay(&self, features: Features) -> Result<Tensor<3>> {
         let Features { class, patches } = features;
         let patches = match self.pool {
             Pool::All => patches,
             Pool::Class => {
-                let rows = class.context("the tower has no class row; choose another pooling.")?;
-                return Ok(Laid { rows, patches: (0, 0) });
+                return class.context("the tower has no class row; choose another pooling.");
             }
             // The oldest models count the class row in, and show nothing else.
             Pool::Mean if self.class_first => {
                 let all = class.into_iter().chain([patches]).collect();
-                let rows = Tensor::cat(all, 1).mean_dim(1);
-                return Ok(Laid { rows, patches: (0, 1) });
+                return Ok(Tensor::cat(all, 1).mean_dim(1));
             }
             Pool::Mean => patches.mean_dim(1),
             Pool::Grid(side) => squares(patches, side)?,
             Pool::Adaptive(rows) => around(patches, rows)?,
         };
-        let count = patches.dims()[1];
-        let (rows, first) = match class {
-            None => (patches, 0),
-            Some(class) if self.class_first => (Tensor::cat(vec![class, patches], 1), 1),
-            Some(class) => (Tensor::cat(vec![patches, class], 1), 0),
-        };
-        Ok(Laid { rows, patches: (first, count) })
+        Ok(match class {
+            None => patches,
+            Some(class) if self.class_first => Tensor::cat(vec![class, patches], 1),
+            Some(class) => Tensor::cat(vec![patches, class], 1),
+        })
     }
 }
 

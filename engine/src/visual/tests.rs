@@ -53,7 +53,7 @@ fn a_picture_in_a_text_gives_the_reference_numbers() {
         let ((rwkv, visual), pixels, golden) = model(which);
         let seen = visual.look(vec![pixels], &AtomicBool::new(false)).unwrap();
         assert!(far(seen.rows.clone(), numbers(&golden, "golden.rows")) < 1e-5, "{which:?}");
-        assert_eq!(seen.rows.dims()[1], visual.rows().unwrap());
+        assert_eq!(seen.rows.dims()[1], visual.rows());
         let mut state = rwkv.state(1, &Device::flex());
         let before = rwkv.hidden(ids(&golden, "golden.before"), &mut state);
         let shown = visual.show(&rwkv, &seen, &mut state);
@@ -69,7 +69,7 @@ fn text_and_picture_may_come_in_one_pass() {
         let ((rwkv, visual), pixels, golden) = model(which);
         let seen = visual.look(vec![pixels], &AtomicBool::new(false)).unwrap();
         let (before, after) = (ids(&golden, "golden.before"), ids(&golden, "golden.after"));
-        let scan = visual.scan(&seen, before.dims()[1]);
+        let scan = visual.scan(before.dims()[1]);
         let none = Tensor::zeros([1, seen.rows.dims()[1]], &Device::flex());
         let x = vec![rwkv.embed(before.clone()), seen.rows, rwkv.embed(after.clone())];
         let tokens = Tensor::cat(vec![before, none, after], 1);
@@ -101,11 +101,10 @@ fn rows_are_chosen_as_every_generation_does() {
     ] {
         let layout = Layout { pool, class_first, ..usual };
         let laid = layout.lay(nine(true)).unwrap();
-        let rows = laid.rows.into_data().try_to_vec::<f32>().unwrap();
-        assert_eq!(laid.patches, patches, "{pool:?}");
+        let rows = laid.into_data().try_to_vec::<f32>().unwrap();
         assert!(rows.iter().zip(&expected).all(|(x, y)| (x - y).abs() < 1e-5), "{pool:?} {rows:?}");
         assert_eq!(rows.len(), expected.len(), "{pool:?}");
-        assert_eq!(layout.count(9, true).unwrap(), expected.len(), "{pool:?}");
+        assert_eq!(layout.sizes(9, true).unwrap(), (expected.len(), patches), "{pool:?}");
     }
     let wrong = |pool, class| Layout { pool, ..usual }.lay(nine(class)).unwrap_err().to_string();
     assert!(wrong(Pool::Class, false).contains("no class row"));

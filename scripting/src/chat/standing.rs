@@ -2,14 +2,15 @@
 
 use super::Chat;
 use crate::Session;
+use crate::image::Image;
 
 /// Where the conversation in the variable `chat` stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     /// The name of the model without folders and endings: `tales`, `rwkv7-g1`.
     pub model: String,
-    /// Whether it can be shown pictures.
-    pub sees: bool,
+    /// How many rows a picture becomes for it; 0 where it sees nothing.
+    pub rows: usize,
     /// The number of the turn in the tree; 0 is the start.
     pub turn: usize,
     /// How many tokens have been read on the way there.
@@ -33,13 +34,21 @@ impl Session {
         let last = talk.turns().pop();
         Some(Standing {
             model: short(&chat.model.engine().name),
-            sees: chat.model.engine().visual.is_some(),
+            rows: chat.model.engine().visual.as_ref().map_or(0, |visual| visual.rows()),
             turn: talk.number(),
             tokens: talk.tokens(),
             answer: last.map_or(0, |turn| turn.tokens().len()),
             finish: last.map_or("", |turn| turn.finish.name()),
             speed: last.map_or(0.0, |turn| turn.tokens_per_second()),
         })
+    }
+}
+
+impl Session {
+    /// Name, width and height of the picture in a variable; none where there is no picture.
+    pub fn picture(&self, variable: &str) -> Option<(String, [usize; 2])> {
+        let image = self.variable(variable)?.try_cast::<Image>()?.0;
+        Some((image.name.clone(), [image.width, image.height]))
     }
 }
 
