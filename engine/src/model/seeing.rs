@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Interrupted, Model, go_on};
+use super::{Model, go_on};
 use crate::checkpoint::Checkpoint;
 use crate::image::Image;
 use crate::rwkv::{Parameter, Rwkv};
@@ -103,12 +103,13 @@ impl Model {
     ///
     /// # Errors
     /// When the model sees nothing, when the picture cannot be made ready, and when `interrupt` is
-    /// set, with [`Interrupted`].
+    /// set, with [`super::Interrupted`].
     pub fn look(&self, image: &Image, interrupt: &AtomicBool) -> Result<Seen> {
         let eyes = self.eyes()?;
         let _counter = self.progress.begin(format!("looking at {}", image.name), "pictures", 0);
         let pixels = eyes.pixels(image, &self.place.device)?;
-        eyes.look(pixels, interrupt)
+        // On a thread of the pool: from outside, every operation would wait for another thread.
+        rayon::scope(|_| eyes.look(pixels, interrupt))
     }
 
     /// The memory after a picture that was looked at.
@@ -120,14 +121,12 @@ impl Model {
         go_on(interrupt)?;
         self.eyes()?.show(&self.rwkv, seen, &mut state);
         state.past.tokens += seen.rows.dims()[1] as u64;
-        if interrupt.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(Interrupted.into());
-        }
+        go_on(interrupt)?;
         Ok(state)
     }
 
-    /// The same language model with a tower and a new projector: what a VisualRWKV starts as. The
-    /// tower comes from `path`, or is new where `sizes` are given.
+    /// The same language model with a tower and a new projector, whose random values begin with
+    /// `seed`: what a VisualRWKV starts as.
     ///
     /// # Errors
     /// When there is no tower, and when the parts do not fit together.

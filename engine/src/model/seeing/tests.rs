@@ -1,7 +1,7 @@
 use super::*;
 use crate::checkpoint::Dtype;
 use crate::device::choose;
-use crate::model::Loading;
+use crate::model::{Interrupted, Loading};
 use crate::visual::Pool;
 use std::path::PathBuf;
 
