@@ -1,8 +1,10 @@
 //! Operations written as loops for the CPU: plain slices in, plain vectors out.
 
 pub mod adamw;
+pub mod attention;
 pub mod blend;
 mod exp;
+pub mod gelu;
 pub mod goose;
 mod heads;
 pub mod linear;

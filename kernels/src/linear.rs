@@ -5,7 +5,7 @@ use burn::backend::DispatchTensor;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Tensor};
 
-use crate::cpu::linear::{Before, Linear};
+use crate::cpu::linear::{Affine, Before, Linear};
 use crate::fused::{available, run};
 use crate::precision::{Precision, wanted};
 
@@ -15,6 +15,21 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
         return linear_plain(x, weight);
     }
     fused(x, weight, Before::Nothing, false, vec![])
+}
+
+/// `x·Wᵀ + b`: [`linear`] with a bias `[out]`.
+pub fn affine(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
+    if !available(&x.device()) {
+        return affine_plain(x, weight, bias);
+    }
+    let ([b, t, width], [out]) = (x.dims(), bias.dims());
+    let inputs = vec![x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    run(Affine { width, precision: wanted() }, inputs).reshape([b, t, out])
+}
+
+/// The definition of [`affine`] in ordinary tensor operations; runs on every device.
+pub fn affine_plain(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
+    linear_plain(x, weight) + bias.unsqueeze()
 }
 
 /// `x·W`: [`linear`] with a thin matrix, which is stored the other way round, `[in, out]`.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::blend::Blend;
-use super::matrix::{Matrix, Precision, product};
+use super::matrix::{Matrix, Precision, add_product, product};
 use super::rows::{Block, Rows, change_each_row, each_row};
 use crate::fused::{Kept, Operation, Saved};
 
@@ -93,6 +93,46 @@ impl Linear {
             true => Matrix::new(weight, self.width).turned(),
             false => Matrix::new(weight, weight.len() / self.width),
         }
+    }
+}
+
+/// Inputs `x` `[.., in]`, a weight `[out, in]` and a bias `[out]`.
+#[derive(Debug)]
+pub struct Affine {
+    /// Channels of `x`.
+    pub width: usize,
+    /// Of its products, there and back.
+    pub precision: Precision,
+}
+
+impl Affine {
+    fn linear(&self) -> Linear {
+        let Self { width, precision } = *self;
+        Linear { before: Before::Nothing, width, turned: false, precision }
+    }
+}
+
+impl Operation for Affine {
+    fn forward(&self, inputs: &[&[f32]], _: bool) -> (Vec<f32>, Kept) {
+        let (linear, rows) = (self.linear(), inputs[0].len() / self.width);
+        let mut y = inputs[2].repeat(rows);
+        let weight = linear.weight(inputs[1]).turned();
+        add_product(linear.rows(inputs[0]), weight, self.precision, &mut y);
+        (y, vec![])
+    }
+
+    fn backward(&self, saved: Saved, grad: &[f32], wanted: &[bool]) -> Vec<Vec<f32>> {
+        let mut dbias = vec![0.0; saved.inputs[2].len()];
+        for grad in grad.chunks_exact(dbias.len()) {
+            dbias.iter_mut().zip(grad).for_each(|(sum, grad)| *sum += grad);
+        }
+        let mut found = self.linear().backward(
+            Saved { inputs: &saved.inputs[..2], ..saved },
+            grad,
+            &wanted[..2],
+        );
+        found.push(dbias);
+        found
     }
 }
 

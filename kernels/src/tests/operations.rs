@@ -7,6 +7,8 @@ use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 
 use crate::*;
 
+mod towers;
+
 type Numbers = Tensor<1>;
 type Form = Box<dyn Fn(&[Numbers]) -> Numbers>;
 
@@ -18,9 +20,9 @@ struct Case {
     plain: Form,
 }
 
-/// Batch, tokens, heads, channels of a head: less than a vector, more than a block, odd.
-const SHAPES: [[usize; 4]; 5] =
-    [[1, 1, 1, 4], [2, 5, 2, 8], [1, 33, 3, 16], [3, 40, 2, 17], [2, 70, 1, 64]];
+/// Batch, tokens, heads, channels of a head: less than a vector, more than any block, odd.
+const SHAPES: [[usize; 4]; 6] =
+    [[1, 1, 1, 4], [2, 5, 2, 8], [1, 33, 3, 16], [3, 40, 2, 17], [2, 70, 1, 64], [1, 150, 2, 8]];
 
 fn cases([b, t, h, n]: [usize; 4]) -> Vec<Case> {
     let (m, c) = (b * t * h * n, h * n);
@@ -185,7 +187,7 @@ fn losses([b, t, h, n]: [usize; 4]) -> Case {
 fn all() -> impl Iterator<Item = ([usize; 4], Case)> {
     SHAPES.into_iter().flat_map(|shape| {
         let all = cases(shape).into_iter().chain(projections(shape)).chain(thin(shape));
-        let all = all.chain([losses(shape)]);
+        let all = all.chain([losses(shape)]).chain(towers::cases(shape));
         all.map(move |case| (shape, case))
     })
 }
@@ -253,8 +255,9 @@ fn rounded_projections_are_close_to_exact_ones() {
     let device = Device::flex().autodiff();
     let mut largest = BTreeMap::new();
     for shape in SHAPES {
+        let affine = towers::cases(shape).into_iter().filter(|case| case.name == "affine");
         for Case { name, lengths, fast, .. } in
-            projections(shape).into_iter().chain(thin(shape)).chain([losses(shape)])
+            projections(shape).into_iter().chain(thin(shape)).chain([losses(shape)]).chain(affine)
         {
             let x: Vec<_> = lengths.iter().map(|n| random(*n, &device).require_grad()).collect();
             let run = |precision| {
