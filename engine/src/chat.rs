@@ -152,9 +152,7 @@ impl Chat {
         interrupt: &AtomicBool,
         each: impl FnMut(&Piece) -> Result<bool>,
     ) -> Result<Generation> {
-        let (base, pictures) = (self.tree.edited.clone(), self.tree.shown.clone());
-        let now = self.number();
-        let asked = self.asked_about(model, now, base, question, pictures, interrupt)?;
+        let asked = self.asked_here(model, question, interrupt)?;
         self.ask(model, asked, interrupt, each)
     }
 

@@ -19,7 +19,8 @@ use std::path::Path;
 use ::image::codecs::png::PngEncoder;
 use ::image::metadata::Orientation;
 use ::image::{
-    DynamicImage, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader, Limits,
+    DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat,
+    ImageReader, Limits,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -128,11 +129,7 @@ impl Image {
     /// # Errors
     /// When it is too large for one.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let (width, height) = (u32::try_from(self.width)?, u32::try_from(self.height)?);
-        let colours = ::image::ExtendedColorType::Rgb8;
-        PngEncoder::new(&mut bytes).write_image(&self.pixels, width, height, colours)?;
-        Ok(bytes)
+        png(u32::try_from(self.width)?, u32::try_from(self.height)?, &self.pixels)
     }
 
     /// The picture in another size.
@@ -168,6 +165,18 @@ impl Image {
         let rows = self.pixels.chunks(self.width * 3).skip(top).take(height);
         Self::new(&self.name, width, height, rows.flat_map(row).collect())
     }
+}
+
+/// Red, green and blue of every pixel, row after row, as a PNG file.
+///
+/// # Errors
+/// When there are not as many pixels as the sides say.
+pub fn png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes)
+        .write_image(pixels, width, height, ExtendedColorType::Rgb8)
+        .context("the picture cannot be encoded as PNG")?;
+    Ok(bytes)
 }
 
 /// What kind of picture the bytes are.

@@ -5,7 +5,9 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
-use rwkv_kernels::{Stream, head_loss, linear, norm, read_out, relu_squared_linear};
+use rwkv_kernels::{
+    Gelu, Stream, affine, gelu, head_loss, linear, norm, read_out, relu_squared_linear,
+};
 
 /// A projection without bias: `y = x·Wᵀ`.
 #[derive(Module, Debug)]
@@ -67,24 +69,29 @@ impl Linear {
 /// A projection with bias: `y = x·Wᵀ + b`.
 #[derive(Module, Debug)]
 pub struct Affine {
-    linear: Linear,
-    bias: Param<Tensor<1>>, // [out]
+    weight: Param<Tensor<2>>, // [out, in]
+    bias: Param<Tensor<1>>,   // [out]
 }
 
 impl Affine {
-    /// Wraps a projection and a bias `[out]`.
-    pub fn new(linear: Linear, bias: Param<Tensor<1>>) -> Self {
-        Self { linear, bias }
+    /// Wraps a weight `[out, in]` and a bias `[out]`.
+    pub fn new(weight: Param<Tensor<2>>, bias: Param<Tensor<1>>) -> Self {
+        Self { weight, bias }
     }
 
     /// `[B, T, in] → [B, T, out]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.linear.forward(x) + self.bias.val().unsqueeze()
+        affine(x, self.weight.val(), self.bias.val())
+    }
+
+    /// [`Affine::forward`], then `y·Φ(y)`.
+    pub fn gelu(&self, x: Tensor<3>, form: Gelu) -> Tensor<3> {
+        gelu(linear(x, self.weight.val()), self.bias.val(), form)
     }
 
     /// Rows and columns of the weight: `[out, in]`.
     pub fn dims(&self) -> [usize; 2] {
-        self.linear.dims()
+        self.weight.dims()
     }
 }
 

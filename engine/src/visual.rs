@@ -47,6 +47,14 @@ pub struct Visual {
     places: Vec<String>,
 }
 
+/// Towers on their way into a model.
+pub struct Towers {
+    /// Their channels stand one behind the other.
+    towers: Vec<Tower>,
+    /// What stands before the names of each.
+    places: Vec<String>,
+}
+
 /// Pictures as a language model reads them.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -72,12 +80,11 @@ pub struct Reads {
 const SEVERAL: [&str; 3] = ["dino_featurizer", "siglip_featurizer", "sam_featurizer"];
 
 impl Visual {
-    /// Builds the towers out of what stands at `vit` and the projector out of what stands at `proj`,
-    /// for `rwkv`.
+    /// Towers and the projector out of what stands at `proj`, for `rwkv`.
     ///
     /// # Errors
-    /// When a part is missing or unknown, and when a tensor is missing or misshapen.
-    pub fn load(vit: &Weights, proj: &Weights, rwkv: &Rwkv, told: &Told) -> Result<Self> {
+    /// When the parts do not fit together, and when a tensor is missing or misshapen.
+    pub fn load(towers: Towers, proj: &Weights, rwkv: &Rwkv, told: &Told) -> Result<Self> {
         let version = rwkv.version();
         let layout = told.layout(version);
         ensure!(
@@ -91,22 +98,11 @@ impl Visual {
             "{version}, the language model of {}, reads pictures forwards only.",
             proj.origin()
         );
-        let (found, places) = places(vit);
-        let towers = towers(&found, &told.tower)?;
-        let d = towers.iter().map(Tower::channels).sum();
-        let projector = Projector::load(proj, d, rwkv.dims()[1])?;
+        let projector = Projector::load(proj, towers.channels(), rwkv.dims()[1])?;
+        let Towers { towers, places } = towers;
         let (rows, patches) = sizes(&towers, &layout)?;
         let facts = told.tower.clone();
         Ok(Self { towers, projector, layout, rows, patches, facts, places })
-    }
-
-    /// Channels that the towers standing at `vit` give to a projector.
-    ///
-    /// # Errors
-    /// When there is no tower known here.
-    pub fn channels(vit: &Weights, told: &Told) -> Result<usize> {
-        let (found, _) = places(vit);
-        Ok(towers(&found, &told.tower)?.iter().map(Tower::channels).sum())
     }
 
     /// How many rows a picture becomes.
@@ -127,11 +123,6 @@ impl Visual {
     /// What becomes of the rows of the towers.
     pub fn layout(&self) -> &Layout {
         &self.layout
-    }
-
-    /// The towers, whose channels stand one behind the other.
-    pub fn towers(&self) -> &[Tower] {
-        &self.towers
     }
 
     /// The picture as each tower reads it, `[1, 3, height, width]`.
@@ -193,31 +184,33 @@ fn sizes(towers: &[Tower], layout: &Layout) -> Result<(usize, (usize, usize))> {
     layout.sizes(patches[0], class)
 }
 
-/// Where the towers stand, of which there may be several at `vit`, and what checkpoints call that.
-fn places<'a>(vit: &Weights<'a>) -> (Vec<Weights<'a>>, Vec<String>) {
-    let has = |name: &&str| !vit.at(name).names_here().is_empty();
-    let several: Vec<_> = SEVERAL.into_iter().filter(has).collect();
-    match several.is_empty() {
-        true => (vec![vit.clone()], vec!["vit".to_string()]),
-        false => several.iter().map(|name| (vit.at(name), format!("vit.{name}"))).unzip(),
-    }
-}
-
-/// The towers at these places. Where SAM is among them, the others cut a picture into as many
-/// patches as SAM has rows, whatever size they were made for.
-fn towers(places: &[Weights], facts: &Facts) -> Result<Vec<Tower>> {
-    let all = places.iter().map(|place| Tower::load(place, facts)).collect::<Result<Vec<_>>>()?;
-    let Some(rows) = all.iter().find(|tower| tower.vit().is_none()).map(Tower::patches) else {
-        return Ok(all);
-    };
-    let fitted = |(tower, place): (Tower, &Weights)| match tower.vit() {
-        Some(vit) if facts.size.is_none() && tower.patches() != rows => {
-            let size = Some(rows.isqrt() * vit.patches.side);
-            Tower::load(place, &Facts { size, ..facts.clone() })
+impl Towers {
+    /// The towers out of what stands at `vit`, where there may be several. Where SAM is among them,
+    /// the others cut a picture into as many patches as SAM has rows, whatever size they were made
+    /// for.
+    ///
+    /// # Errors
+    /// When there is no tower known here, and when a tensor is missing or misshapen.
+    pub fn load(vit: &Weights, facts: &Facts) -> Result<Self> {
+        let has = |name: &&str| !vit.at(name).names_here().is_empty();
+        let several: Vec<_> = SEVERAL.into_iter().filter(has).collect();
+        if several.is_empty() {
+            let towers = vec![Tower::load(vit, facts)?];
+            return Ok(Self { towers, places: vec!["vit".to_string()] });
         }
-        _ => Ok(tower),
-    };
-    all.into_iter().zip(places).map(fitted).collect()
+        let load = |name: &&str| Tower::load(&vit.at(name), facts);
+        let mut towers = several.iter().map(load).collect::<Result<Vec<_>>>()?;
+        let sam = towers.iter().find(|tower| tower.vit().is_none()).map(Tower::patches);
+        if let Some(rows) = sam.filter(|_| facts.size.is_none() && facts.preprocess.is_none()) {
+            towers = towers.into_iter().map(|tower| tower.cutting(rows)).collect();
+        }
+        Ok(Self { towers, places: several.iter().map(|name| format!("vit.{name}")).collect() })
+    }
+
+    /// Channels that they give to a projector.
+    pub fn channels(&self) -> usize {
+        self.towers.iter().map(Tower::channels).sum()
+    }
 }
 
 /// Several towers side by side: the channels of a patch one behind the other.

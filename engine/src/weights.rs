@@ -165,7 +165,8 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// As [`Weights::tensor`].
     pub fn affine(&self, name: &str, shape: [usize; 2]) -> Result<Affine> {
-        Ok(Affine::new(self.linear(name, shape)?, self.at(name).param("bias", [shape[0]])?))
+        let w = self.at(name);
+        Ok(Affine::new(w.param("weight", shape)?, w.param("bias", [shape[0]])?))
     }
 
     /// The table `name.weight` of shape `[V, C]`.

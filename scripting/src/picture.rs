@@ -10,9 +10,7 @@ mod words;
 
 use crate::charts::colour::Rgb;
 use crate::{Canvas, View};
-use anyhow::{Context, Result, anyhow};
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder};
+use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::register_font;
@@ -64,11 +62,7 @@ impl Picture {
     /// # Errors
     /// When the encoder fails.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        PngEncoder::new(&mut bytes)
-            .write_image(&self.pixels, self.width, self.height, ExtendedColorType::Rgb8)
-            .context("the picture cannot be encoded as PNG")?;
-        Ok(bytes)
+        rwkv_engine::image::png(self.width, self.height, &self.pixels)
     }
 }
 
@@ -221,9 +215,9 @@ mod tests {
             let height = natural_height(&view, 640);
             assert!((20..4000).contains(&height), "{height}: {view:?}");
             let picture = Picture::new(&view, 640, height).unwrap();
-            let png = image::load_from_memory(&picture.png().unwrap()).unwrap().to_rgb8();
-            assert_eq!((png.width(), png.height()), (640, height));
-            let colours: std::collections::BTreeSet<_> = png.pixels().map(|p| p.0).collect();
+            let png = rwkv_engine::image::Image::decode("png", &picture.png().unwrap()).unwrap();
+            assert_eq!((png.width, png.height), (640, height as usize));
+            let colours: std::collections::BTreeSet<_> = png.pixels.chunks(3).collect();
             assert!(colours.len() > 4, "{view:?} is empty");
             let text = svg(&view, 640, height).unwrap();
             assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{text}");

@@ -79,6 +79,17 @@ impl Chat {
         self.tree.shown.iter().map(|picture| picture.name.as_str())
     }
 
+    /// A question as it is written where the conversation stands, its pictures read.
+    pub(super) fn asked_here(
+        &mut self,
+        model: &Model,
+        question: &Question,
+        interrupt: &AtomicBool,
+    ) -> Result<Asked> {
+        let (base, pictures) = (self.tree.edited.clone(), self.tree.shown.clone());
+        self.asked_about(model, self.number(), base, question, pictures, interrupt)
+    }
+
     /// A question about pictures, which are read here, from the memory `base` or the one after the
     /// turn `parent`.
     pub(super) fn asked_about(
@@ -122,9 +133,7 @@ impl Chat {
         answer: &[u32],
         interrupt: &AtomicBool,
     ) -> Result<f64> {
-        let (base, pictures) = (self.tree.edited.clone(), self.tree.shown.clone());
-        let now = self.number();
-        let asked = self.asked_about(model, now, base, question, pictures, interrupt)?;
+        let asked = self.asked_here(model, question, interrupt)?;
         let before = self.tree.before(model, &asked, interrupt)?;
         let prompt = encode(model, &(asked.text + &asked.lead), asked.begins)?;
         let answer = [answer.to_vec()];

@@ -46,33 +46,22 @@ impl Pictures {
         self.count
     }
 
-    /// What each tower reads, `[pictures, 3, height, width]`.
-    pub fn pixels(&self, device: &Device) -> Vec<Tensor<4>> {
-        let tensor = |([width, height], all): &([usize; 2], Vec<f32>)| {
-            let data = TensorData::new(all.clone(), [self.count, 3, *height, *width]);
-            Tensor::from_data(data, device)
-        };
-        self.towers.iter().map(tensor).collect()
+    /// Which pictures are shown in these rows, and those between.
+    pub fn used(rows: &[Vec<Shown>]) -> Range<usize> {
+        let used = || rows.iter().flatten().filter_map(|shown| shown.picture);
+        used().min().unwrap_or(0)..used().max().map_or(0, |last| last + 1)
     }
 
-    /// Those of some rows of the batch.
-    pub fn of_rows(&self, rows: Range<usize>) -> Self {
-        let rows = self.rows[rows].to_vec();
-        let used: Vec<usize> = rows.iter().flatten().filter_map(|shown| shown.picture).collect();
-        let (Some(&first), Some(&last)) = (used.iter().min(), used.iter().max()) else {
-            let towers = self.towers.iter().map(|(size, _)| (*size, Vec::new())).collect();
-            return Self { towers, count: 0, rows };
+    /// What each tower reads of these pictures, `[pictures, 3, height, width]`.
+    pub fn pixels(&self, pictures: &Range<usize>, device: &Device) -> Vec<Tensor<4>> {
+        let tensor = |([width, height], all): &([usize; 2], Vec<f32>)| {
+            let one = 3 * height * width;
+            let numbers = all[pictures.start * one..pictures.end * one].to_vec();
+            Tensor::from_data(
+                TensorData::new(numbers, [pictures.len(), 3, *height, *width]),
+                device,
+            )
         };
-        let part = |(size, all): &([usize; 2], Vec<f32>)| {
-            let one = all.len() / self.count;
-            (*size, all[first * one..(last + 1) * one].to_vec())
-        };
-        let earlier = |mut shown: Shown| {
-            shown.picture = shown.picture.map(|picture| picture - first);
-            shown
-        };
-        let rows = rows.into_iter().map(|row| row.into_iter().map(earlier).collect());
-        let towers = self.towers.iter().map(part).collect();
-        Self { towers, count: last + 1 - first, rows: rows.collect() }
+        self.towers.iter().map(tensor).collect()
     }
 }

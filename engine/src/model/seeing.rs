@@ -13,8 +13,8 @@ use crate::state::State;
 use crate::tensor::Array;
 use crate::vision::Facts;
 use crate::visual::fresh::{Between, Sizes};
-use crate::visual::{Seen, Told, Visual};
-use crate::weights::{Named, Source, Weights};
+use crate::visual::{Seen, Told, Towers, Visual};
+use crate::weights::{Source, Weights};
 
 /// What stands before the names of a language model with eyes.
 const LANGUAGE: &str = "rwkv";
@@ -29,12 +29,6 @@ pub fn parameters(rwkv: &Rwkv, visual: Option<&Visual>) -> Vec<Parameter> {
     all
 }
 
-/// Where the language model of these tensors stands, and whether there is anything beside it.
-pub(super) fn language<'a>(weights: &Weights<'a>) -> (Weights<'a>, bool) {
-    let inside = weights.has(&format!("{LANGUAGE}.emb.weight"));
-    (if inside { weights.at(LANGUAGE) } else { weights.clone() }, inside)
-}
-
 /// The language model, and what it sees with where there is such; towers, and a projector that the
 /// model's own tensors lack, may stand in another file.
 ///
@@ -45,9 +39,9 @@ pub(super) fn parts(
     other: Option<&Weights>,
     told: &Told,
 ) -> Result<(Rwkv, Option<Visual>)> {
-    let (language, inside) = language(weights);
-    let rwkv = Rwkv::load(&language)?;
-    if !inside && other.is_none() {
+    let language = there(weights, LANGUAGE);
+    let rwkv = Rwkv::load(language.as_ref().unwrap_or(weights))?;
+    if language.is_none() && other.is_none() {
         return Ok((rwkv, None));
     }
     let vit = there(weights, "vit").or_else(|| other.map(|w| there(w, "vit").unwrap_or(w.clone())));
@@ -66,7 +60,8 @@ pub(super) fn parts(
             weights.origin()
         )
     })?;
-    Ok((rwkv.clone(), Some(Visual::load(&vit, &proj, &rwkv, told)?)))
+    let visual = Visual::load(Towers::load(&vit, &told.tower)?, &proj, &rwkv, told)?;
+    Ok((rwkv, Some(visual)))
 }
 
 /// What stands at a place, if anything does.
@@ -80,9 +75,7 @@ fn there<'a>(w: &Weights<'a>, place: &str) -> Option<Weights<'a>> {
 /// # Errors
 /// When a configuration in it cannot be read.
 pub(super) fn facts(path: &Path) -> Result<Told> {
-    let folder = if path.is_dir() { Some(path) } else { path.parent() };
-    let tower = folder.map(Facts::of_directory).transpose()?.unwrap_or_default();
-    Ok(Told { tower, ..Told::default() })
+    Ok(Told { tower: Facts::beside(path)?, ..Told::default() })
 }
 
 impl Model {
@@ -153,10 +146,10 @@ impl Model {
             }
         };
         let vit = there(&weights, "vit").unwrap_or(weights);
-        let d = Visual::channels(&vit, &told)?;
-        let projector: Named = between.projector(d, self.n_embd(), seed ^ 1);
+        let towers = Towers::load(&vit, &told.tower)?;
+        let projector = between.projector(towers.channels(), self.n_embd(), seed ^ 1);
         let proj = Weights::new(Source::Made(&projector), device);
-        let visual = Visual::load(&vit, &proj, &self.rwkv, &told)?;
+        let visual = Visual::load(towers, &proj, &self.rwkv, &told)?;
         Ok(Self { visual: Some(visual), source: None, ..self.clone() })
     }
 

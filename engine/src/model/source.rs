@@ -44,7 +44,7 @@ pub(super) fn load(name: &str, loading: &Loading, place: &Place) -> Result<Model
     if let Some((version, sees)) = name.strip_prefix("toy:").and_then(toy::named) {
         ensure!(loading.lora.is_empty(), "{name} is made, not loaded; save it to add an adapter.");
         ensure!(loading.vision.is_none(), "{name} is made, not loaded; it takes no other tower.");
-        let (named, told) = if sees { toy::seeing(version)? } else { toy::blind(version)? };
+        let (named, told) = toy::parts(version, sees)?;
         let told = loading.told.clone().or(told);
         let weights = Weights::new(Source::Made(&named), &place.device);
         let (rwkv, visual) = seeing::parts(&weights, None, &told)?;
@@ -147,7 +147,8 @@ fn elements(shape: &[usize]) -> usize {
 /// The first few names in the file that no parameter has, without those that are known to be idle.
 fn unused(file: &Checkpoint, parameters: &[Parameter]) -> Vec<String> {
     let used: BTreeSet<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
-    // Towers have heads for what they were trained on, which nobody asks here. The first block has no value of an earlier one to blend in; training leaves them in the file.
+    // Towers have heads for what they were trained on, which nobody asks here. The first block has
+    // no value of an earlier one to blend in; training leaves them in the file.
     let idle = |name: &str| {
         name.starts_with("vit.")
             || name.ends_with(TUNED)

@@ -34,13 +34,11 @@ pub(super) fn named(name: &str) -> Option<(Version, bool)> {
     }
 }
 
-/// A language model, of which there is nothing else to tell.
-pub(super) fn blind(version: Version) -> Result<(Named, Told)> {
-    Ok((weights(version)?, Told::default()))
-}
-
-/// A language model with a tower and a projector.
-pub(super) fn seeing(version: Version) -> Result<(Named, Told)> {
+/// A language model, with a tower and a projector if it `sees`.
+pub(super) fn parts(version: Version, sees: bool) -> Result<(Named, Told)> {
+    if !sees {
+        return Ok((weights(version)?, Told::default()));
+    }
     let between = if version == Version::V7 { Between::Gated } else { Between::Linear };
     let parts = [
         ("rwkv", weights(version)?),

@@ -221,8 +221,11 @@ impl Part<'_> {
         device: &Device,
         interrupt: &AtomicBool,
     ) -> Result<Tensor<3>> {
-        let pictures = self.batch.pictures().map(|all| all.of_rows(self.rows.clone()));
-        pupil.hidden(self.inputs(span, device), pictures.as_ref(), state, device, interrupt)
+        let tokens = self.inputs(span, device);
+        match self.batch.pictures() {
+            None => Ok(pupil.rwkv.hidden(tokens, state)),
+            Some(pictures) => pupil.seeing(tokens, pictures, &self.rows, state, interrupt),
+        }
     }
 
     /// Tokens to be read, `[B, T]`.

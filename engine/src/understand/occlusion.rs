@@ -48,20 +48,22 @@ pub fn occlusion(
         chat.show(model, image, interrupt)?;
         Ok::<_, anyhow::Error>(chat)
     };
+    let mut whole = begin(image)?;
     let (answer, tokens) = match answer {
         Some(answer) => (answer.to_string(), spelled(&model.tokenizer, answer)?),
         None => {
-            let made = begin(image)?.say(model, &question.into(), interrupt, |_| Ok(true))?;
+            let made = whole.say(model, &question.into(), interrupt, |_| Ok(true))?;
+            whole.jump(model, 0, interrupt)?;
             (made.text.trim().to_string(), made.tokens)
         }
     };
     ensure!(!tokens.is_empty(), "the model answers nothing; give `answer`.");
     let counter = model.progress.begin("covering".into(), "parts", (grid * grid) as u64);
-    let likely = |image: &Image| begin(image)?.expects(model, &question.into(), &tokens, interrupt);
-    let logprob = likely(image)?;
+    let likely = |chat: &mut Chat| chat.expects(model, &question.into(), &tokens, interrupt);
+    let logprob = likely(&mut whole)?;
     let drop = |part: usize| {
         counter.add(1);
-        Ok((logprob - likely(&covered(image, grid, part))?) as f32)
+        Ok((logprob - likely(&mut begin(&covered(image, grid, part))?)?) as f32)
     };
     let drops = (0..grid * grid).map(drop).collect::<Result<Vec<f32>>>()?;
     Ok(Occlusion { answer, logprob, drops: Array::new(&[grid, grid], drops)? })

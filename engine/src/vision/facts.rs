@@ -22,13 +22,14 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// What `config.json` and `preprocessor_config.json` in a directory say.
+    /// What `config.json` and `preprocessor_config.json` say in a directory, or beside a file.
     ///
     /// # Errors
     /// When a file is there and cannot be read.
-    pub fn of_directory(path: &Path) -> Result<Self> {
+    pub fn beside(path: &Path) -> Result<Self> {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
         let text = |name: &str| {
-            let path = path.join(name);
+            let path = folder.join(name);
             let shown = path.display().to_string();
             path.is_file().then(|| fs::read_to_string(&path).context(shown)).transpose()
         };

@@ -69,7 +69,7 @@ impl Tower {
         for p in &mut found {
             p.shape = self.shape(&p.name, &p.shape);
             // A projection inside of a layer with bias, and the matrix of the patches.
-            let bare = p.name.replace("linear.", "").replace("weight.weight", "weight");
+            let bare = p.name.replace("weight.weight", "weight");
             p.name = format!("{under}.{inner}{}", stored(kind, &bare));
         }
         found
@@ -94,11 +94,7 @@ impl Tower {
 
 /// The name in files of what is called so here.
 fn stored(kind: Kind, name: &str) -> String {
-    let place = |(from, to): &(&str, &str)| {
-        let rest = name.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with('.'));
-        rest.map(|rest| format!("{to}{rest}"))
-    };
-    let name = places(kind).iter().find_map(place).unwrap_or(name.to_string());
+    let name = renamed(name, places(kind));
     // From the number of a block on the parts have names of their own.
     let Some(at) = name.find(|c: char| c.is_ascii_digit()).filter(|_| !name.starts_with("neck"))
     else {
@@ -106,13 +102,25 @@ fn stored(kind: Kind, name: &str) -> String {
     };
     let (before, block) = name.split_at(at);
     let Some((number, part)) = block.split_once('.') else { return name };
-    format!("{before}{number}.{}", stored_part(kind, part))
+    format!("{before}{number}.{}", renamed(part, &parts(kind)))
 }
 
-fn stored_part(kind: Kind, part: &str) -> String {
+/// The name with its beginning, up to a dot, as the table has it.
+fn renamed(name: &str, table: &[(&str, &str)]) -> String {
+    let known = |(from, to): &(&str, &str)| {
+        let rest = name.strip_prefix(from)?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| format!("{to}{rest}"))
+    };
+    table.iter().find_map(known).unwrap_or(name.to_string())
+}
+
+/// What the parts of a block are called in files.
+fn parts(kind: Kind) -> Vec<(&'static str, &'static str)> {
+    if kind == Kind::Sam {
+        return SAM.to_vec();
+    }
     let names = kind.names();
-    let joined = [("qkv.0", 0), ("qkv.1", 1), ("qkv.2", 2)];
-    let joined = joined.into_iter().filter_map(|(from, i)| Some((from, *names.qkv.get(i)?)));
+    let qkv = ["qkv.0", "qkv.1", "qkv.2"].into_iter().zip(names.qkv.iter().copied());
     let others = [
         ("norm1", names.norm1),
         ("out", names.out),
@@ -122,13 +130,5 @@ fn stored_part(kind: Kind, part: &str) -> String {
         ("fc2", names.fc2),
         ("scale2", names.scale2),
     ];
-    let mut parts: Vec<(&str, &str)> = joined.chain(others).collect();
-    if kind == Kind::Sam {
-        parts = SAM.to_vec();
-    }
-    let known = |(from, to): &(&str, &str)| {
-        let rest = part.strip_prefix(from)?;
-        (rest.is_empty() || rest.starts_with('.')).then(|| format!("{to}{rest}"))
-    };
-    parts.iter().find_map(known).unwrap_or(part.to_string())
+    qkv.chain(others).collect()
 }

@@ -12,9 +12,10 @@ use burn::tensor::activation::softmax;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Int, Tensor};
+use rwkv_kernels::Gelu;
 
 use super::tower::patches;
-use super::vit::{Gelu, Patches};
+use super::vit::Patches;
 use crate::layers::{Affine, Linear, Norm};
 use crate::model::go_on;
 use crate::weights::Weights;
@@ -98,7 +99,7 @@ impl Block {
             false => self.look(normed),
         };
         let x = (x + seen).reshape([b, height * width, d]);
-        let inner = Gelu::Erf.of(self.lin1.forward(self.norm2.forward(x.clone())));
+        let inner = self.lin1.gelu(self.norm2.forward(x.clone()), Gelu::Erf);
         (x + self.lin2.forward(inner)).reshape([b, height, width, d])
     }
 

@@ -132,7 +132,6 @@ fn what_is_no_tower_is_said() {
     let facts = Facts { heads: Some(3), ..Facts::default() };
     let error = tower(&file, &facts).unwrap_err().to_string();
     assert_eq!(error, "8 channels are not 3 heads.");
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/v7.safetensors");
-    let error = Tower::open(&golden, &Device::flex()).unwrap_err().to_string();
+    let error = tower(&golden("v7"), &Facts::default()).unwrap_err().to_string();
     assert!(error.contains("holds no vision tower known here"), "{error}");
 }

@@ -2,20 +2,19 @@
 //! its vision transformers. They differ in what stands before the patches, in the norms and in what
 //! is taken out of them.
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use rwkv_kernels::Gelu;
 
 use super::facts::Facts;
 use super::sam::Sam;
-use super::vit::{Block, Gelu, Patches, Vit};
-use crate::checkpoint::Checkpoint;
+use super::vit::{Block, Patches, Vit};
 use crate::image::{Image, Preprocess};
 use crate::layers::Linear;
-use crate::weights::{Source, Weights};
+use crate::weights::Weights;
 
 /// A tower, and how it wants its pictures.
 #[derive(Module, Debug)]
@@ -82,17 +81,6 @@ pub struct Features {
 }
 
 impl Tower {
-    /// Opens a Hugging Face directory, or a file of weights.
-    ///
-    /// # Errors
-    /// When it is no such file and when it holds no tower known here.
-    pub fn open(path: &Path, device: &Device) -> Result<Self> {
-        let file = Checkpoint::open(path)?;
-        let folder = if path.is_dir() { Some(path) } else { path.parent() };
-        let facts = folder.map(Facts::of_directory).transpose()?.unwrap_or_default();
-        Self::load(&Weights::new(Source::Checkpoint(&file), device), &facts)
-    }
-
     /// The tower whose names stand here.
     ///
     /// # Errors
@@ -191,14 +179,26 @@ impl Tower {
         let placeless = usize::from(matches!(kind, Kind::Clip | Kind::Dinov2));
         let patches = vit.position.dims()[1] - placeless;
         let size = facts.size.unwrap_or_else(|| patches.isqrt() * vit.patches.side);
-        let usual = match kind {
-            Kind::Clip => Preprocess::clip(size),
-            Kind::Timm if vit.prefix.is_empty() => Preprocess::siglip(size),
-            Kind::Siglip => Preprocess::siglip(size),
-            Kind::Dinov2 | Kind::Timm | Kind::Sam => Preprocess::imagenet(size),
-        };
-        let preprocess = facts.preprocess.clone().unwrap_or(usual);
+        let preprocess = facts.preprocess.clone().unwrap_or_else(|| usual(kind, &vit, size));
         Self { encoder: Encoder::Vit(vit), kind, preprocess }
+    }
+
+    /// The tower for pictures of another size, of which it cuts so many patches; SAM has one size.
+    pub fn cutting(mut self, patches: usize) -> Self {
+        if let Encoder::Vit(vit) = &self.encoder {
+            self.preprocess = usual(self.kind, vit, patches.isqrt() * vit.patches.side);
+        }
+        self
+    }
+}
+
+/// How pictures of this size are usually made ready for a kind of tower.
+fn usual(kind: Kind, vit: &Vit, size: usize) -> Preprocess {
+    match kind {
+        Kind::Clip => Preprocess::clip(size),
+        Kind::Timm if vit.prefix.is_empty() => Preprocess::siglip(size),
+        Kind::Siglip => Preprocess::siglip(size),
+        Kind::Dinov2 | Kind::Timm | Kind::Sam => Preprocess::imagenet(size),
     }
 }
 

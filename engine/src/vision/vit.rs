@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use burn::module::{Module, Param};
-use burn::tensor::activation::{gelu, gelu_approximate, sigmoid, softmax};
 use burn::tensor::{Tensor, TensorData};
+use rwkv_kernels::{Gelu, attention};
 
 use crate::image::{Filter, matrix};
 use crate::layers::{Affine, Linear, Norm};
@@ -67,17 +67,6 @@ pub struct Block {
     /// Between the two layers.
     #[module(skip)]
     pub gelu: Gelu,
-}
-
-/// The forms of `x·Φ(x)`, of which each tower was trained with one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gelu {
-    /// With the error function.
-    Erf,
-    /// With tanh.
-    Tanh,
-    /// `x·σ(1.702 x)`.
-    Quick,
 }
 
 impl Vit {
@@ -159,35 +148,18 @@ impl Block {
             None => x,
         };
         let x = x.clone() + scaled(self.look(self.norm1.forward(x)), &self.scale1);
-        let inner = self.gelu.of(self.fc1.forward(self.norm2.forward(x.clone())));
+        let inner = self.fc1.gelu(self.norm2.forward(x.clone()), self.gelu);
         x + scaled(self.fc2.forward(inner), &self.scale2)
     }
 
-    /// softmax(q·kᵀ / √N)·v in every head.
+    /// Each row at all of them.
     fn look(&self, x: Tensor<3>) -> Tensor<3> {
-        let [b, t, d] = x.dims();
-        let (h, n) = (self.heads, d / self.heads);
+        let [_, _, d] = x.dims();
         let qkv: Vec<_> = self.qkv.iter().map(|part| part.forward(x.clone())).collect();
-        let head = |i: usize| {
-            let part = match &qkv[..] {
-                [all] => all.clone().narrow(2, i * d, d),
-                each => each[i].clone(),
-            };
-            part.reshape([b, t, h, n]).swap_dims(1, 2)
-        };
-        let (q, k, v) = (head(0), head(1), head(2));
-        let seen = softmax((q / (n as f64).sqrt()).matmul(k.swap_dims(2, 3)), 3);
-        self.out.forward(seen.matmul(v).swap_dims(1, 2).reshape([b, t, d]))
-    }
-}
-
-impl Gelu {
-    /// Number by number.
-    pub fn of<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self {
-            Self::Erf => gelu(x),
-            Self::Tanh => gelu_approximate(x),
-            Self::Quick => x.clone() * sigmoid(x * 1.702),
-        }
+        let qkv = [0, 1, 2].map(|i| match &qkv[..] {
+            [all] => all.clone().narrow(2, i * d, d),
+            each => each[i].clone(),
+        });
+        self.out.forward(attention(qkv, self.heads))
     }
 }

@@ -116,7 +116,7 @@ fn wave(grid: usize, channels: usize, patch: usize, channel: usize) -> f32 {
 mod tests {
     use super::*;
     use crate::rwkv::{Rwkv, Sizes as RwkvSizes, Version};
-    use crate::visual::{Told, Visual};
+    use crate::visual::{Told, Towers, Visual};
     use crate::weights::{Source, Weights};
     use burn::tensor::{Device, Tensor};
     use std::sync::atomic::AtomicBool;
@@ -146,7 +146,8 @@ mod tests {
             let mut told = Told::default();
             told.tower.heads = Some(2);
             let w = Weights::new(Source::Made(&named), &device);
-            let visual = Visual::load(&w.at("vit"), &w.at("proj"), &rwkv, &told).unwrap();
+            let towers = Towers::load(&w.at("vit"), &told.tower).unwrap();
+            let visual = Visual::load(towers, &w.at("proj"), &rwkv, &told).unwrap();
             assert_eq!(visual.rows(), 4);
             let pixels = Tensor::<4>::ones([2, 3, 8, 8], &device);
             let seen = visual.look(vec![pixels], &AtomicBool::new(false)).unwrap();

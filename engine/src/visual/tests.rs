@@ -21,7 +21,8 @@ fn load(named: &Named, told: Told) -> Result<(Rwkv, Visual)> {
     let device = Device::flex();
     let weights = Weights::new(Source::Made(named), &device);
     let rwkv = Rwkv::load(&weights.at("rwkv"))?;
-    let visual = Visual::load(&weights.at("vit"), &weights.at("proj"), &rwkv, &told)?;
+    let towers = Towers::load(&weights.at("vit"), &told.tower)?;
+    let visual = Visual::load(towers, &weights.at("proj"), &rwkv, &told)?;
     Ok((rwkv, visual))
 }
 
