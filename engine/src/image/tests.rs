@@ -58,6 +58,39 @@ fn colours_become_those_that_pillow_gives() {
     assert_eq!(one(deep.into()).pixels, [0x80; 3]);
 }
 
+/// Printers' inks, which Adobe stores the wrong way round.
+#[test]
+fn inks_become_colours() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/cmyk.jpg");
+    let image = Image::open(&path).unwrap();
+    assert_eq!((image.width, image.height), (32, 32));
+    for ([x, y], colour) in [
+        ([8, 8], [220, 40, 40]),
+        ([24, 8], [40, 160, 60]),
+        ([8, 24], [50, 80, 220]),
+        ([24, 24], [235, 215, 50]),
+    ] {
+        let at = 3 * (y * image.width + x);
+        let far = image.pixels[at..at + 3].iter().zip(colour).map(|(a, b)| a.abs_diff(b));
+        assert!(far.max().unwrap() < 3, "{x} {y}: {:?}", &image.pixels[at..at + 3]);
+    }
+}
+
+/// One pixel, or one column of them, is a picture like any other, for every way to make it ready.
+#[test]
+fn the_thinnest_pictures_are_made_ready() {
+    for (width, height) in [(1, 1), (1, 10_000), (10_000, 1)] {
+        let thin = Image::new("thin", width, height, [9, 8, 7].repeat(width * height)).unwrap();
+        // CLIP keeps the ratio of the sides: what is cut away would fill the memory.
+        for ready in [Preprocess::clip(336), Preprocess::siglip(384), Preprocess::imagenet(448)] {
+            let numbers = ready.numbers(&thin).unwrap();
+            let side = ready.size()[0];
+            assert_eq!(numbers.len(), 3 * side * side, "{width} x {height}");
+            assert!(numbers[..side * side].iter().all(|x| *x == numbers[0]), "{width} x {height}");
+        }
+    }
+}
+
 #[test]
 fn a_picture_stands_as_the_camera_was_held() {
     let wide = ImageBuffer::from_fn(16, 8, |x, _| Rgb([if x < 8 { 250u8 } else { 5 }; 3]));
