@@ -56,7 +56,9 @@ impl Chat {
             "{} cannot be a chat file: PyTorch's have no place for words; end it in .safetensors.",
             path.display()
         );
-        if let Some(waiting) = self.shown().next().filter(|_| self.number() > 0) {
+        // Back at the start of a talk, the pictures that it began with wait again.
+        let again = self.number() == 0 && !self.tree.turns.is_empty();
+        if let Some(waiting) = self.shown().next().filter(|_| !again) {
             bail!("{waiting} was not asked about yet and would be lost; ask first, then save.");
         }
         let mut shelf = Shelf::default();

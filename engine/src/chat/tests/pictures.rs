@@ -119,6 +119,7 @@ fn a_saved_talk_goes_on_without_its_picture() {
     let path = std::env::temp_dir().join(format!("rwkv-shown-{}.safetensors", std::process::id()));
     let mut talk = chat(&model);
     talk.show(&model, &Image::gradient(64, 64), &GO).unwrap();
+    assert!(talk.save(&path, &model, true).is_err(), "it would be lost");
     say(&mut talk, &model, "One?");
     for states in [true, false] {
         talk.save(&path, &model, states).unwrap();
