@@ -9,6 +9,7 @@ use std::rc::Rc;
 use rhai::plugin::*;
 use rhai::{Array as List, INT, Map, Module};
 use rwkv_engine::checkpoint::write_bytes;
+use rwkv_engine::data::shapes;
 use rwkv_engine::image::{DATA, Filter, Image as Pixels};
 use rwkv_engine::tensor::Array;
 
@@ -73,7 +74,11 @@ fn piped() -> Fallible<Image> {
 fn sample(name: &str) -> Fallible<Image> {
     match name {
         "gradient" => Ok(Image(Rc::new(Pixels::gradient(96, 64)))),
-        _ => Err(fail(format!("there is no sample picture `{name}`; there is `gradient`"))),
+        "shapes" => Ok(Image(Rc::new(shapes::example()))),
+        _ => {
+            let all = "there are `gradient` and `shapes`";
+            Err(fail(format!("there is no sample picture `{name}`; {all}")))
+        }
     }
 }
 
@@ -98,12 +103,15 @@ pub fn module() -> Module {
 mod functions {
     /// Reads the picture `source`: PNG, JPEG, WebP, GIF (its first picture) or BMP, turned the way
     /// the camera was held. `~` is the home folder; blanks may be written as a terminal drops them,
-    /// with a backslash. `"sample:gradient"` is part of the program; `"-"` is what comes through a
-    /// pipe, and a text that begins with `data:` is the picture itself, in base64.
+    /// with a backslash. `"sample:gradient"` and `"sample:shapes"` are part of the program; `"-"` is
+    /// what comes through a pipe, and a text that begins with `data:` is the picture itself, in
+    /// base64.
     ///
     /// ```
     /// let img = load_image("sample:gradient");
     /// assert(img.width == 96 && img.height == 64);
+    /// let circle = load_image("sample:shapes").pixel(16, 16);
+    /// assert(circle[0] > 180 && circle[2] < 80);          // it is red
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_image(context: NativeCallContext, source: &str) -> Fallible<Image> {

@@ -150,6 +150,23 @@ impl Shapes {
     }
 }
 
+/// A picture to try things out with: a large red circle, a small blue square and a large green
+/// triangle.
+pub fn example() -> Image {
+    let thing = |shape, colour, large, field: usize| Thing {
+        shape,
+        colour,
+        large,
+        field,
+        at: [(field % 3) as f32 / 3.0 + 1.0 / 6.0, (field / 3) as f32 / 3.0 + 1.0 / 6.0],
+        radius: if large { 0.14 } else { 0.09 },
+    };
+    let things = [thing(0, 0, true, 0), thing(1, 2, false, 5), thing(2, 1, true, 7)];
+    let mut image = picture(&things, &mut Random::new(1));
+    image.name = "sample:shapes".to_string();
+    image
+}
+
 /// The picture of these things; no two backgrounds and colours are quite the same.
 fn picture(things: &[Thing], random: &mut Random) -> Image {
     let grey = *random.pick(&BACKGROUNDS);

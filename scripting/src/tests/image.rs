@@ -34,7 +34,10 @@ fn what_cannot_be_is_said() {
     desk.line("let text = temp_path(\"cat.png\"); write_file(text, \"meow\");");
     for (line, said) in [
         ("load_image(\"no such.png\")", "there is no picture no such.png; check the path"),
-        ("load_image(\"sample:cat\")", "there is no sample picture `cat`"),
+        (
+            "load_image(\"sample:cat\")",
+            "there is no sample picture `cat`; there are `gradient` and",
+        ),
         ("load_image(text)", "is not a picture; PNG, JPEG, WebP, GIF, BMP are read"),
         ("img.pixel(96, 0)", "pixel 96, 0 is not inside of 96 x 64"),
         ("img.pixel(0, -1)", "pixel 0, -1 is not inside of 96 x 64"),
