@@ -1,11 +1,10 @@
 //! Attention head by head, forwards and backwards; see [`crate::attention`].
 
-use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
 use super::exp::exp;
 use super::matrix::{Matrix, Precision, add_product, product};
-use super::rows::{dot, sum, widely};
+use super::rows::{Block, Rows, change_each_row, dot, sum};
 use crate::fused::{Kept, Operation, Saved};
 
 /// Inputs `q`, `k` and `v`, each `[B, T, C]`.
@@ -46,8 +45,7 @@ impl Operation for Attention {
                 let (q, grad) = (self.rows(q), self.rows(grad));
                 add_product(self.scores(&seen).turned(), grad, Precision::F32, &mut dv);
                 let mut slope = exactly(grad, self.rows(&v).turned());
-                let scale = self.scale();
-                widely(Back { seen: &seen, slope: &mut slope, tokens: self.tokens, scale });
+                self.change(&mut slope, &Back { attention: self, seen: &seen });
                 dq.extend(exactly(self.scores(&slope), self.rows(&k)));
                 add_product(self.scores(&slope).turned(), q, Precision::F32, &mut dk);
             }
@@ -84,9 +82,12 @@ impl Attention {
     /// How much each row of `q` sees of each of `k`: `[.., T]`, each row summing up to 1.
     fn seen(&self, q: &[f32], k: &[f32]) -> Vec<f32> {
         let mut scores = exactly(self.rows(q), self.rows(k).turned());
-        let scale = self.scale();
-        widely(Softmax { scores: &mut scores, tokens: self.tokens, scale });
+        self.change(&mut scores, &Softmax(self));
         scores
+    }
+
+    fn change(&self, scores: &mut [f32], work: &impl Rows<1>) {
+        change_each_row(scores.len() / self.tokens, [self.tokens], [scores], work);
     }
 
     /// The vectors of one head, counted over the batch: `[T, N]`.
@@ -122,22 +123,16 @@ impl Attention {
 }
 
 /// Rows of scores become shares that sum up to 1.
-struct Softmax<'a> {
-    scores: &'a mut [f32],
-    tokens: usize,
-    /// Of every score.
-    scale: f32,
-}
+struct Softmax<'a>(&'a Attention);
 
-impl NullaryFnOnce for Softmax<'_> {
-    type Output = ();
-
+impl Rows<1> for Softmax<'_> {
     #[inline(always)]
-    fn call(self) {
-        for row in self.scores.chunks_exact_mut(self.tokens) {
+    fn block(&self, block: Block<1>, _: &mut [f32]) {
+        let ([scores], scale) = (block.out, self.0.scale());
+        for row in scores.chunks_exact_mut(self.0.tokens) {
             let most = most(row);
             for x in &mut *row {
-                *x = exp((*x - most) * self.scale);
+                *x = exp((*x - most) * scale);
             }
             let share = 1.0 / sum(row);
             for x in row {
@@ -164,23 +159,19 @@ fn most(x: &[f32]) -> f32 {
 
 /// Gradients of shares become those of scores.
 struct Back<'a> {
+    attention: &'a Attention,
     seen: &'a [f32],
-    slope: &'a mut [f32],
-    tokens: usize,
-    /// Of every score.
-    scale: f32,
 }
 
-impl NullaryFnOnce for Back<'_> {
-    type Output = ();
-
+impl Rows<1> for Back<'_> {
     #[inline(always)]
-    fn call(self) {
-        let seen = self.seen.chunks_exact(self.tokens);
-        for (slope, seen) in self.slope.chunks_exact_mut(self.tokens).zip(seen) {
-            let along = dot(slope, seen);
-            for (slope, seen) in slope.iter_mut().zip(seen) {
-                *slope = (*slope - along) * seen * self.scale;
+    fn block(&self, block: Block<1>, _: &mut [f32]) {
+        let (tokens, scale) = (self.attention.tokens, self.attention.scale());
+        let ([slopes], seen) = (block.out, &self.seen[block.first * tokens..]);
+        for (slopes, seen) in slopes.chunks_exact_mut(tokens).zip(seen.chunks_exact(tokens)) {
+            let along = dot(slopes, seen);
+            for (slope, seen) in slopes.iter_mut().zip(seen) {
+                *slope = (*slope - along) * seen * scale;
             }
         }
     }

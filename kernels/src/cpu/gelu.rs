@@ -35,6 +35,12 @@ impl Equation<1> for Erf {
     }
 }
 
+/// How `z·σ(u)` changes with `z`, where `share` is `σ(u)` and `u` changes by `steep`.
+#[inline(always)]
+fn slope(z: f32, share: f32, steep: f32) -> f32 {
+    (z * steep * (1.0 - share)).mul_add(share, share)
+}
+
 /// With tanh: `½(1 + tanh u) = σ(2u)`.
 #[derive(Debug)]
 pub struct Tanh;
@@ -53,8 +59,7 @@ impl Equation<1> for Tanh {
     fn slopes([x]: [f32; 1], weight: f32) -> ([f32; 1], f32) {
         let z = x + weight;
         let share = sigmoid(2.0 * ROOT_2_PI * z * (CUBE * z).mul_add(z, 1.0));
-        let inner = 2.0 * ROOT_2_PI * (3.0 * CUBE * z).mul_add(z, 1.0);
-        let slope = (z * inner * (1.0 - share)).mul_add(share, share);
+        let slope = slope(z, share, 2.0 * ROOT_2_PI * (3.0 * CUBE * z).mul_add(z, 1.0));
         ([slope], slope)
     }
 }
@@ -76,8 +81,7 @@ impl Equation<1> for Quick {
     #[inline(always)]
     fn slopes([x]: [f32; 1], weight: f32) -> ([f32; 1], f32) {
         let z = x + weight;
-        let share = sigmoid(STEEP * z);
-        let slope = (STEEP * z * (1.0 - share)).mul_add(share, share);
+        let slope = slope(z, sigmoid(STEEP * z), STEEP);
         ([slope], slope)
     }
 }
