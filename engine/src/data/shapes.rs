@@ -139,7 +139,7 @@ impl Shapes {
         fields.sort_unstable();
         let thing = |field: usize| {
             let large = random.happens(0.5);
-            let radius = if large { 0.13 } else { 0.08 } + 0.02 * random.unit();
+            let radius = if large { 0.14 } else { 0.095 } + 0.015 * random.unit();
             let room = 1.0 / 6.0 - radius - 0.005;
             let mut place = |i: usize| (i as f32 + 0.5) / 3.0 + room * (2.0 * random.unit() - 1.0);
             let at = [place(field % 3), place(field / 3)];
@@ -159,7 +159,7 @@ pub fn example() -> Image {
         large,
         field,
         at: [(field % 3) as f32 / 3.0 + 1.0 / 6.0, (field / 3) as f32 / 3.0 + 1.0 / 6.0],
-        radius: if large { 0.14 } else { 0.09 },
+        radius: if large { 0.15 } else { 0.1 },
     };
     let things = [thing(0, 0, true, 0), thing(1, 2, false, 5), thing(2, 1, true, 7)];
     let mut image = picture(&things, &mut Random::new(1));
@@ -179,7 +179,7 @@ fn picture(things: &[Thing], random: &mut Random) -> Image {
             let (dx, dy) = (px - x, py - y);
             match thing.shape {
                 0 => dx * dx + dy * dy <= r * r,
-                1 => dx.abs().max(dy.abs()) <= 0.88 * r,
+                1 => dx.abs().max(dy.abs()) <= r,
                 _ => dy <= 0.85 * r && dy >= 2.0 * dx.abs() - 0.95 * r,
             }
         });

@@ -120,6 +120,9 @@ pub fn resample(
     window: [Range<usize>; 2],
     by: Filter,
 ) -> Result<Image> {
+    if window == [0..image.width, 0..image.height] && size == [image.width, image.height] {
+        return Ok(image.clone());
+    }
     let [columns, rows] = window;
     ensure!(
         (columns.len() as u64).saturating_mul(image.height as u64).saturating_mul(3) <= BUDGET,

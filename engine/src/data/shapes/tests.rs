@@ -25,7 +25,7 @@ fn things_are_drawn_where_they_are_said_to_be() {
         at: [(field % 3) as f32 / 3.0 + 1.0 / 6.0, (field / 3) as f32 / 3.0 + 1.0 / 6.0],
         radius: 0.15,
     };
-    for (shape, share) in [(0, std::f32::consts::PI), (1, 3.1), (2, 1.62)] {
+    for (shape, share) in [(0, std::f32::consts::PI), (1, 4.0), (2, 1.62)] {
         let image = picture(&[thing(shape, 5)], &mut Random::new(3));
         let grey = i32::from(image.pixels[0]);
         let blue = |i: usize| (i32::from(image.pixels[3 * i]) - grey).abs() > 30;
