@@ -12,4 +12,4 @@ pub mod tower;
 pub mod vit;
 
 pub use facts::Facts;
-pub use tower::{Features, Tower};
+pub use tower::{Features, Kind, Tower};

@@ -14,10 +14,11 @@ use burn::tensor::{Device, Int, Tensor};
 use crate::image::{Image, Preprocess};
 use crate::rwkv::{Parameter, Rows, Rwkv, Scan, Tap, Version, Way};
 use crate::state::State;
-use crate::vision::{Facts, Features, Tower};
+use crate::vision::{Facts, Features, Kind, Tower};
 use crate::weights::Weights;
 use projector::Projector;
 
+mod beside;
 pub mod fresh;
 mod layout;
 mod projector;
@@ -26,6 +27,7 @@ pub mod prompt;
 mod tests;
 mod told;
 
+pub use beside::Beside;
 pub use layout::{Layout, Pool};
 pub use told::{TOLD, Told};
 
@@ -34,6 +36,8 @@ pub use told::{TOLD, Told};
 pub struct Visual {
     towers: Vec<Tower>,
     projector: Projector,
+    #[module(skip)]
+    beside: Beside,
     #[module(skip)]
     layout: Layout,
     rows: usize,
@@ -67,6 +71,8 @@ pub struct Seen {
 pub struct Reads {
     /// How each tower wants its pictures.
     pub preprocess: Vec<Preprocess>,
+    /// What it looks at beside the picture.
+    pub beside: Beside,
     /// How many rows a picture becomes.
     pub rows: usize,
     /// Where it stands in a conversation.
@@ -86,23 +92,25 @@ impl Visual {
     /// When the parts do not fit together, and when a tensor is missing or misshapen.
     pub fn load(towers: Towers, proj: &Weights, rwkv: &Rwkv, told: &Told) -> Result<Self> {
         let version = rwkv.version();
-        let layout = told.layout(version);
         ensure!(
             version != Version::V7a,
             "{} has RWKV-7a as its language model, which needs a token for every row.",
             proj.origin()
         );
+        let [channels, inner] = [towers.channels(), rwkv.dims()[1]];
+        let beside = projector::beside(proj, channels, inner, towers.towers.len())?;
+        let layout = told.layout(version, &towers, beside);
         let turns = matches!(version, Version::V50 | Version::V51 | Version::V52 | Version::V6);
         ensure!(
             turns || layout.way == Way::Forwards,
             "{version}, the language model of {}, reads pictures forwards only.",
             proj.origin()
         );
-        let projector = Projector::load(proj, towers.channels(), rwkv.dims()[1])?;
+        let projector = Projector::load(proj, channels * beside.times(), inner, beside)?;
         let Towers { towers, places } = towers;
         let (rows, patches) = sizes(&towers, &layout)?;
         let facts = told.tower.clone();
-        Ok(Self { towers, projector, layout, rows, patches, facts, places })
+        Ok(Self { towers, projector, beside, layout, rows, patches, facts, places })
     }
 
     /// How many rows a picture becomes.
@@ -114,6 +122,7 @@ impl Visual {
     pub fn reads(&self) -> Reads {
         Reads {
             preprocess: self.towers.iter().map(|tower| tower.preprocess().clone()).collect(),
+            beside: self.beside,
             rows: self.rows,
             placement: self.layout.placement,
             aligned: self.layout.way != Way::Forwards,
@@ -125,16 +134,22 @@ impl Visual {
         &self.layout
     }
 
-    /// The picture as each tower reads it, `[1, 3, height, width]`.
+    /// The picture as each tower reads it, `[1, 3, height, width]`; its quarters follow it where
+    /// they are looked at, too.
     ///
     /// # Errors
     /// As [`Tower::pixels`].
     pub fn pixels(&self, image: &Image, device: &Device) -> Result<Vec<Tensor<4>>> {
-        self.towers.iter().map(|tower| tower.pixels(image, device)).collect()
+        let views = self.beside.looked_at(image)?;
+        let pixels = |tower: &Tower| {
+            let all = views.iter().map(|view| tower.pixels(view, device));
+            Ok(Tensor::cat(all.collect::<Result<_>>()?, 0))
+        };
+        self.towers.iter().map(pixels).collect()
     }
 
     /// What the language model is shown of pictures, one tensor `[B, 3, height, width]` for each
-    /// tower.
+    /// tower; five in place of one where quarters are looked at.
     ///
     /// # Errors
     /// When the rows cannot be pooled as the layout says, and when `interrupt` is set.
@@ -143,7 +158,8 @@ impl Visual {
         let features = pairs.map(|(tower, pixels)| tower.forward(pixels, interrupt));
         let mut all = features.collect::<Result<Vec<_>>>()?;
         let features = if all.len() == 1 { all.remove(0) } else { together(all) };
-        Ok(Seen { rows: self.projector.forward(self.layout.lay(features)?) })
+        let rows = self.layout.lay(self.beside.gathered(features)?)?;
+        Ok(Seen { rows: self.projector.forward(self.beside.turned(rows)) })
     }
 
     /// What the output head reads after each row of one picture, `[B, T, C]`; the state moves on.
@@ -176,12 +192,27 @@ fn sizes(towers: &[Tower], layout: &Layout) -> Result<(usize, (usize, usize))> {
         patches.iter().all(|count| *count == patches[0]),
         "the towers cut a picture into different numbers of patches: {patches:?}."
     );
-    let class = towers.len() == 1 && towers[0].has_class();
+    let class = layout.mean_row || towers.len() == 1 && towers[0].has_class();
     ensure!(
         class || layout.pool != Pool::Class,
         "the tower has no class row; choose another pooling."
     );
     layout.sizes(patches[0], class)
+}
+
+impl Reads {
+    /// What each tower reads of a picture, with what it looks at beside it.
+    ///
+    /// # Errors
+    /// As [`Preprocess::numbers`].
+    pub fn numbers(&self, image: &Image) -> Result<Vec<Vec<f32>>> {
+        let views = self.beside.looked_at(image)?;
+        let numbers = |preprocess: &Preprocess| {
+            let all = views.iter().map(|view| preprocess.numbers(view));
+            Ok(all.collect::<Result<Vec<_>>>()?.concat())
+        };
+        self.preprocess.iter().map(numbers).collect()
+    }
 }
 
 impl Towers {
@@ -205,6 +236,12 @@ impl Towers {
             towers = towers.into_iter().map(|tower| tower.cutting(rows)).collect();
         }
         Ok(Self { towers, places: several.iter().map(|name| format!("vit.{name}")).collect() })
+    }
+
+    /// What the tower is, where there is one only.
+    fn only(&self) -> Option<Kind> {
+        let [tower] = self.towers.as_slice() else { return None };
+        Some(tower.kind())
     }
 
     /// Channels that they give to a projector.

@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::image::Preprocess;
+use crate::visual::Reads;
 
 /// Pictures as towers read them, and where they stand in the rows of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Pictures {
     /// For every tower: width and height, and the numbers of one picture after the other.
     towers: Vec<([usize; 2], Vec<f32>)>,
+    /// How many pictures a tower looks at for one.
+    views: usize,
     count: usize,
     /// Of every row of the batch what is shown in it, in the order of the text.
     pub rows: Vec<Vec<Shown>>,
@@ -28,10 +30,10 @@ pub struct Shown {
 }
 
 impl Pictures {
-    /// No pictures yet, for towers that read pictures like this.
-    pub fn new(preprocess: &[Preprocess]) -> Self {
-        let towers = preprocess.iter().map(|p| (p.size(), Vec::new())).collect();
-        Self { towers, count: 0, rows: Vec::new() }
+    /// No pictures yet, for a model that reads pictures like this.
+    pub fn new(reads: &Reads) -> Self {
+        let towers = reads.preprocess.iter().map(|p| (p.size(), Vec::new())).collect();
+        Self { towers, views: reads.beside.views(), count: 0, rows: Vec::new() }
     }
 
     /// Takes in a picture, of which there are the numbers that each tower reads; says which it is.
@@ -52,13 +54,13 @@ impl Pictures {
         used().min().unwrap_or(0)..used().max().map_or(0, |last| last + 1)
     }
 
-    /// What each tower reads of these pictures, `[pictures, 3, height, width]`.
+    /// What each tower reads of these pictures, `[pictures · views, 3, height, width]`.
     pub fn pixels(&self, pictures: &Range<usize>, device: &Device) -> Vec<Tensor<4>> {
         let tensor = |([width, height], all): &([usize; 2], Vec<f32>)| {
-            let one = 3 * height * width;
+            let one = self.views * 3 * height * width;
             let numbers = all[pictures.start * one..pictures.end * one].to_vec();
             Tensor::from_data(
-                TensorData::new(numbers, [pictures.len(), 3, *height, *width]),
+                TensorData::new(numbers, [pictures.len() * self.views, 3, *height, *width]),
                 device,
             )
         };

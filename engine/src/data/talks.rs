@@ -177,7 +177,7 @@ impl Talks {
     /// The next `count` conversations as rows; those that cannot be used are left out and counted
     /// where that is allowed.
     pub(super) fn batch(&self, at: &mut Position, count: usize, cut: &Cut) -> Result<Batch> {
-        let mut pictures = Pictures::new(&self.reads.preprocess);
+        let mut pictures = Pictures::new(&self.reads);
         // How many could not be used one after the other.
         let (mut rows, mut failed) = (Vec::new(), 0);
         while rows.len() < count {
@@ -223,12 +223,9 @@ impl Talks {
         );
         let encode = |text: &str| self.tokenizer.encode(text);
         let prompt = self.reads.placement.prompt(&turns, encode)?;
-        let numbers = |image: &Image| {
-            let towers = self.reads.preprocess.iter();
-            towers.map(|preprocess| preprocess.numbers(image)).collect::<Result<Vec<_>>>()
-        };
         let first = pictures.count();
-        let numbers = images.iter().map(numbers).collect::<Result<Vec<_>>>()?;
+        let numbers = images.iter().map(|image| self.reads.numbers(image));
+        let numbers = numbers.collect::<Result<Vec<_>>>()?;
         numbers.into_iter().for_each(|numbers| _ = pictures.add(numbers));
         Ok(Row { prompt, pictures: first..pictures.count() })
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{Model, go_on};
 use crate::checkpoint::Checkpoint;
@@ -18,6 +18,17 @@ use crate::weights::{Source, Weights};
 
 /// What stands before the names of a language model with eyes.
 const LANGUAGE: &str = "rwkv";
+
+/// Generations that are not read, by a part of a name that no other one has.
+const UNREAD: [(&str, &str); 7] = [
+    (".tiny_att.", "VisualRWKV 5.2 to 5.4, whose blocks attend to rows with TinyAttention"),
+    (".cross_att", "an experiment of VisualRWKV 6.2, whose blocks attend to pictures"),
+    ("llm_proj.", "VisualRWKV 4, whose pictures go through an adapter of queries"),
+    ("vtc.blocks.", "VisualRWKV 7.03 or 7.04, whose rows are compressed by blocks of their own"),
+    ("vrwkv.emb.", "VisualRWKV 7.10, whose tower is made of blocks of RWKV-7"),
+    ("encoder.model.", "ModRWKV, which has a template and a projector of its own"),
+    ("world_encoder.", "ModRWKV, which has a template and a projector of its own"),
+];
 
 /// Every parameter of a language model and of what it sees with, by its name in checkpoints.
 pub fn parameters(rwkv: &Rwkv, visual: Option<&Visual>) -> Vec<Parameter> {
@@ -39,6 +50,14 @@ pub(super) fn parts(
     other: Option<&Weights>,
     told: &Told,
 ) -> Result<(Rwkv, Option<Visual>)> {
+    let has = |part: &str| weights.names().into_iter().find(|name| name.contains(part));
+    if let Some((name, which)) = UNREAD.iter().find_map(|(part, which)| Some((has(part)?, which))) {
+        bail!(
+            "{} is {which}: `{name}`. Of VisualRWKV, 5.0, 5.1, 6.0 to 6.11, HD, UHD, 7.00 and 7.01 \
+             are read.",
+            weights.origin()
+        );
+    }
     let language = there(weights, LANGUAGE);
     let rwkv = Rwkv::load(language.as_ref().unwrap_or(weights))?;
     if language.is_none() && other.is_none() {
@@ -86,7 +105,8 @@ impl Model {
     pub fn eyes(&self) -> Result<&Visual> {
         self.visual.as_ref().with_context(|| {
             format!(
-                "{} is a language model only, it cannot be shown pictures; load a VisualRWKV.",
+                "{} is a language model only, it cannot be shown pictures; load a VisualRWKV, such as \
+                 demo:shapes.",
                 self.name
             )
         })
@@ -146,6 +166,7 @@ impl Model {
             }
         };
         let vit = there(&weights, "vit").unwrap_or(weights);
+        let told = Told { mean_row: told.mean_row.or(Some(false)), ..told };
         let towers = Towers::load(&vit, &told.tower)?;
         let projector = between.projector(towers.channels(), self.n_embd(), seed ^ 1);
         let proj = Weights::new(Source::Made(&projector), device);

@@ -50,6 +50,7 @@ pub(super) fn parts(version: Version, sees: bool) -> Result<(Named, Told)> {
     };
     let mut told = Told::default();
     told.tower.heads = Some(TOWER.n_head);
+    told.mean_row = Some(false);
     Ok((parts.into_iter().flat_map(under).collect(), told))
 }
 

@@ -145,6 +145,7 @@ mod tests {
                 .collect();
             let mut told = Told::default();
             told.tower.heads = Some(2);
+            told.mean_row = Some(false);
             let w = Weights::new(Source::Made(&named), &device);
             let towers = Towers::load(&w.at("vit"), &told.tower).unwrap();
             let visual = Visual::load(towers, &w.at("proj"), &rwkv, &told).unwrap();

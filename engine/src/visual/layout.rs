@@ -17,6 +17,8 @@ pub struct Layout {
     pub pool: Pool,
     /// Whether the class row stands before the patches; else it stands behind them.
     pub class_first: bool,
+    /// Whether the mean of all patches stands where a class row would, of a tower without one.
+    pub mean_row: bool,
     /// In which order blocks read the patches.
     pub way: Way,
     /// Where in a conversation the picture stands.
@@ -49,7 +51,7 @@ impl Layout {
             }
             _ => (false, Way::Forwards, Placement::Lines),
         };
-        Self { pool: Pool::All, class_first, way, placement }
+        Self { pool: Pool::All, class_first, mean_row: false, way, placement }
     }
 
     /// How many rows `patches` become; how many of them stand before the patches, and how many
@@ -73,6 +75,7 @@ impl Layout {
     /// The rows for the language model, `[B, T, D]`.
     pub(super) fn lay(&self, features: Features) -> Result<Tensor<3>> {
         let Features { class, patches } = features;
+        let class = class.or_else(|| self.mean_row.then(|| patches.clone().mean_dim(1)));
         let patches = match self.pool {
             Pool::All => patches,
             Pool::Class => {

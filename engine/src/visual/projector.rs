@@ -1,10 +1,11 @@
 //! From the channels of the towers to those of the language model.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
+use burn::tensor::activation::{relu, sigmoid};
 
+use super::Beside;
 use crate::layers::{Linear, Norm};
 use crate::rwkv::{Parameter, parameters_of};
 use crate::weights::Weights;
@@ -15,8 +16,30 @@ pub(super) struct Projector {
     /// First to the channels of the language model, in the HD models of RWKV-6.
     proj: Option<Linear>,
     gate: Option<Linear>,
+    /// Whether the gate is in the file, but what is negative is not seen instead: UHD.
+    rectified: bool,
     o_proj: Linear,
     ln_v: Option<Norm>, // RWKV-7
+}
+
+/// What stands beside the `d` channels of the towers, by the width of a first matrix with `c` rows.
+///
+/// # Errors
+/// When it reads neither these channels nor twice as many.
+pub(super) fn beside(w: &Weights, d: usize, c: usize, towers: usize) -> Result<Beside> {
+    let first = ["weight", "proj.weight"].into_iter().find(|name| w.has(name));
+    let Some(first) = first else { return Ok(Beside::Nothing) };
+    let [_, wide] = w.dims(first)?;
+    match wide {
+        _ if wide == d => Ok(Beside::Nothing),
+        _ if wide == 2 * d && towers > 1 => Ok(Beside::Quarters),
+        _ if wide == 2 * d => Ok(Beside::Reversed),
+        _ => bail!(
+            "the projector of {} reads {wide} channels for the {c} of the language model, but the \
+             towers give {d}.",
+            w.origin()
+        ),
+    }
 }
 
 impl Projector {
@@ -27,6 +50,7 @@ impl Projector {
             None => x,
         };
         let x = match &self.gate {
+            Some(_) if self.rectified => relu(x),
             Some(gate) => x.clone() * sigmoid(gate.forward(x)),
             None => x,
         };
@@ -37,12 +61,13 @@ impl Projector {
         }
     }
 
-    /// The projector whose names stand here, for `d` channels of the towers and `c` of the language
-    /// model.
-    pub(super) fn load(w: &Weights, d: usize, c: usize) -> Result<Self> {
+    /// The projector whose names stand here, for `d` channels of the towers, with what stands beside
+    /// them, and `c` of the language model.
+    pub(super) fn load(w: &Weights, d: usize, c: usize, beside: Beside) -> Result<Self> {
+        let rectified = beside == Beside::Quarters;
         if w.has("weight") {
             let o_proj = Linear::new(w.param("weight", [c, d])?);
-            return Ok(Self { proj: None, gate: None, o_proj, ln_v: None });
+            return Ok(Self { proj: None, gate: None, rectified, o_proj, ln_v: None });
         }
         ensure!(
             w.has("gate.weight"),
@@ -54,6 +79,7 @@ impl Projector {
         Ok(Self {
             proj: first.then(|| w.linear("proj", [c, d])).transpose()?,
             gate: Some(w.linear("gate", [inner, inner])?),
+            rectified,
             o_proj: w.linear("o_proj", [c, inner])?,
             ln_v: w.has("ln_v.weight").then(|| w.layer_norm("ln_v", c)).transpose()?,
         })

@@ -5,7 +5,7 @@ use crate::weights::{Named, Source};
 use burn::tensor::TensorData;
 
 /// A checkpoint as VisualRWKV's: what these files hold, each under its prefix.
-fn put_together(parts: [(&str, &Checkpoint); 3]) -> Named {
+fn put_together<const N: usize>(parts: [(&str, &Checkpoint); N]) -> Named {
     let parts = parts.into_iter().flat_map(|(prefix, file)| {
         let names = file.names().filter(|name| !name.starts_with("golden."));
         names.map(move |name| {
@@ -17,7 +17,7 @@ fn put_together(parts: [(&str, &Checkpoint); 3]) -> Named {
 }
 
 fn load(named: &Named, told: Told) -> Result<(Rwkv, Visual)> {
-    let told = Told { tower: Facts { heads: Some(2), ..Facts::default() }, ..told };
+    let told = Told { tower: Facts { heads: Some(2), ..told.tower }, ..told };
     let device = Device::flex();
     let weights = Weights::new(Source::Made(named), &device);
     let rwkv = Rwkv::load(&weights.at("rwkv"))?;
@@ -134,4 +134,97 @@ fn what_is_missing_of_a_checkpoint_is_said() {
         let error = format!("{:#}", load(&named, Told::default()).unwrap_err());
         assert!(error.contains(said), "{prefix} {error}");
     }
+}
+
+/// A matrix `[rows, columns]` of these numbers.
+fn matrix(
+    rows: usize,
+    columns: usize,
+    number: impl Fn(usize, usize) -> f32,
+) -> (Vec<usize>, Vec<f32>) {
+    let numbers = (0..rows * columns).map(|i| number(i / columns, i % columns)).collect();
+    (vec![rows, columns], numbers)
+}
+
+/// What a model of RWKV-6 with these towers, for pictures of this size, and this projector shows of a
+/// picture: `rows × channels`.
+fn seen(towers: &[(&str, &str)], size: usize, proj: Named, image: &Image) -> (Visual, Vec<f32>) {
+    let mut named = put_together([("rwkv", &golden("v6"))]);
+    for (place, file) in towers {
+        named.extend(put_together([(place, &golden(file))]));
+    }
+    named.extend(proj.into_iter().map(|(name, tensor)| (format!("proj.{name}"), tensor)));
+    let tower = Facts { size: Some(size), ..Facts::default() };
+    let (_, visual) = load(&named, Told { tower, ..Told::default() }).unwrap();
+    let pixels = visual.pixels(image, &Device::flex()).unwrap();
+    let rows = visual.look(pixels, &AtomicBool::new(false)).unwrap().rows;
+    (visual, rows.into_data().try_to_vec().unwrap())
+}
+
+/// Numbers that have no order.
+fn wild(i: usize, j: usize) -> f32 {
+    ((i * 37 + j * 101) % 23) as f32 / 11.5 - 1.0
+}
+
+/// VisualRWKV 6.01: what is read of row `i` is `A x[i] + B x[last - i]`.
+#[test]
+fn rows_may_stand_beside_themselves_the_other_way_round() {
+    let image = Image::gradient(9, 6);
+    let rows = |number: &dyn Fn(usize, usize) -> f32, wide| {
+        let proj = [("weight".to_string(), matrix(8, wide, number))].into();
+        seen(&[("vit", "tower_clip")], 6, proj, &image)
+    };
+    let (visual, both) = rows(&wild, 16);
+    let (_, forwards) = rows(&wild, 8);
+    let (_, back) = rows(&|i, j| wild(i, j + 8), 8);
+    assert_eq!(visual.layout().way, Way::Forwards);
+    for i in 0..10 {
+        for c in 0..8 {
+            let expected = forwards[8 * i + c] + back[8 * (9 - i) + c];
+            assert!((both[8 * i + c] - expected).abs() < 1e-5, "row {i}");
+        }
+    }
+}
+
+/// VisualRWKV 6.10: SigLIP has no class row, the mean of its rows stands behind them.
+#[test]
+fn a_tower_without_a_class_row_gets_a_mean_row_in_rwkv_6() {
+    let proj = [("weight".to_string(), matrix(8, 8, wild))].into();
+    let (visual, rows) = seen(&[("vit", "tower_siglip")], 6, proj, &Image::gradient(9, 6));
+    assert_eq!((visual.rows(), rows.len()), (10, 80));
+    assert_eq!(visual.scan(0).patches, 0..9);
+    for c in 0..8 {
+        let mean = (0..9).map(|i| rows[8 * i + c]).sum::<f32>() / 9.0;
+        assert!((rows[72 + c] - mean).abs() < 1e-5);
+    }
+}
+
+/// VisualRWKV-UHD: whole and quarters stand side by side, and what is negative is not seen.
+#[test]
+fn a_picture_may_be_seen_whole_and_in_quarters() {
+    let towers = [("vit.dino_featurizer", "tower_timm"), ("vit.siglip_featurizer", "tower_timm")];
+    let plain = Image::gradient(16, 16);
+    let mut other = plain.clone();
+    let last = other.pixels.len() - 3;
+    other.pixels[last..].fill(255); // in the quarter at the bottom right
+    let rows = |image: &Image, first: f32, second: f32| {
+        let share = |j: usize| if j < 16 { first } else { second };
+        let eye = |i: usize, j: usize| if i == j { 1.0 } else { 0.0 };
+        let proj = [
+            ("proj.weight".to_string(), matrix(8, 32, |i, j| wild(i, j) * share(j))),
+            ("gate.weight".to_string(), matrix(8, 8, wild)),
+            ("o_proj.weight".to_string(), matrix(8, 8, eye)),
+        ];
+        let (visual, rows) = seen(&towers, 8, proj.into(), image);
+        assert_eq!((visual.rows(), rows.len()), (16, 128));
+        assert!(rows.iter().all(|x| *x >= 0.0) && rows.contains(&0.0));
+        rows
+    };
+    let changed = |first, second| {
+        let (old, new) = (rows(&plain, first, second), rows(&other, first, second));
+        let differs = |i: &usize| old[8 * i..8 * i + 8] != new[8 * i..8 * i + 8];
+        (0..16).filter(differs).collect::<Vec<_>>()
+    };
+    assert_eq!(changed(0.0, 1.0), [10, 11, 14, 15], "of the quarters");
+    assert!(changed(1.0, 0.0).len() > 4, "of the whole");
 }

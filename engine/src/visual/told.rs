@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Visual;
 use super::layout::{Layout, Pool};
 use super::prompt::Placement;
+use super::{Beside, Towers, Visual};
 use crate::rwkv::{Version, Way};
-use crate::vision::Facts;
+use crate::vision::{Facts, Kind};
 
 /// Where a header says it.
 pub const TOLD: &str = "visual";
@@ -22,6 +22,8 @@ pub struct Told {
     pub pool: Option<Pool>,
     /// Whether the class row stands before the patches.
     pub class_first: Option<bool>,
+    /// Whether the mean of all patches stands where a class row would.
+    pub mean_row: Option<bool>,
     /// In which order blocks read the patches.
     pub way: Option<Way>,
     /// Where in a conversation the picture stands.
@@ -40,17 +42,24 @@ impl Told {
             tower,
             pool: self.pool.or(other.pool),
             class_first: self.class_first.or(other.class_first),
+            mean_row: self.mean_row.or(other.mean_row),
             way: self.way.or(other.way),
             placement: self.placement.or(other.placement),
         }
     }
 
-    /// The layout of a model of this version.
-    pub fn layout(&self, version: Version) -> Layout {
-        let usual = Layout::released(version);
+    /// The layout of a model of this version with these towers and what stands beside them.
+    pub(super) fn layout(&self, version: Version, towers: &Towers, beside: Beside) -> Layout {
+        let mut usual = Layout::released(version);
+        // VisualRWKV 6.01 learnt forwards, and 6.10 has a mean row.
+        if beside == Beside::Reversed {
+            usual.way = Way::Forwards;
+        }
+        usual.mean_row = version == Version::V6 && towers.only() == Some(Kind::Siglip);
         Layout {
             pool: self.pool.unwrap_or(usual.pool),
             class_first: self.class_first.unwrap_or(usual.class_first),
+            mean_row: self.mean_row.unwrap_or(usual.mean_row),
             way: self.way.unwrap_or(usual.way),
             placement: self.placement.unwrap_or(usual.placement),
         }
@@ -60,11 +69,12 @@ impl Told {
 impl Visual {
     /// All that tensors do not tell of this model.
     pub fn told(&self) -> Told {
-        let Layout { pool, class_first, way, placement } = self.layout;
+        let Layout { pool, class_first, mean_row, way, placement } = self.layout;
         Told {
             tower: self.facts.clone(),
             pool: Some(pool),
             class_first: Some(class_first),
+            mean_row: Some(mean_row),
             way: Some(way),
             placement: Some(placement),
         }

@@ -1,10 +1,17 @@
 use super::*;
 use crate::data::{Dataset, Order};
 use crate::image::Preprocess;
+use crate::visual::Beside;
 
 /// A model that reads bytes, two rows for a picture of 4 × 4 pixels.
 fn reads(placement: Placement, aligned: bool) -> Reads {
-    Reads { preprocess: vec![Preprocess::siglip(4)], rows: 2, placement, aligned }
+    Reads {
+        preprocess: vec![Preprocess::siglip(4)],
+        beside: Beside::Nothing,
+        rows: 2,
+        placement,
+        aligned,
+    }
 }
 
 struct Files(PathBuf);

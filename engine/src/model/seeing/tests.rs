@@ -91,6 +91,7 @@ fn tower_and_projector_may_lie_in_files_of_their_own() {
     for (path, vision) in [(&language, &visual), (&eyeless, &tower)] {
         let mut loading = Loading { vision: Some(vision.into()), ..Loading::default() };
         loading.told.tower.heads = Some(2);
+        loading.told.mean_row = Some(false);
         assert_eq!(rows(&load(path, &loading).unwrap()), expected, "{path} {vision}");
     }
     let error = load(&eyeless, &Loading::default()).unwrap_err().to_string();
@@ -126,4 +127,19 @@ fn a_picture_is_read_like_its_rows() {
     let stop = AtomicBool::new(true);
     assert!(model.show(&seen, &state, &stop).unwrap_err().is::<Interrupted>());
     assert!(model.look(&Image::gradient(64, 64), &stop).unwrap_err().is::<Interrupted>());
+}
+
+#[test]
+fn a_generation_that_is_not_read_is_named() {
+    let folder = Folder::new("unread");
+    let mut rows: Vec<_> = toy("toy:visualrwkv7")
+        .parameters()
+        .into_iter()
+        .map(|p| (p.name, p.shape, Array::of(p.values).values()))
+        .collect();
+    rows.push(("vtc.blocks.0.att.x_r".to_string(), vec![1], vec![0.0]));
+    let path = folder.file("compressed.safetensors");
+    crate::checkpoint::save(Path::new(&path), &rows, Dtype::F32, &Default::default()).unwrap();
+    let error = load(&path, &Loading::default()).unwrap_err().to_string();
+    assert!(error.contains("7.03 or 7.04") && error.contains("vtc.blocks.0.att.x_r"), "{error}");
 }

@@ -18,12 +18,11 @@ fn toy(name: &str) -> Model {
 /// Three rows: a picture, none, another one; aligned where the model needs it.
 fn batch(model: &Model) -> Batch {
     let reads = model.eyes().unwrap().reads();
-    let mut pictures = Pictures::new(&reads.preprocess);
+    let mut pictures = Pictures::new(&reads);
     let (mut tokens, mut weights) = (Vec::new(), Vec::new());
     for row in 0..3 {
         let image = Image::gradient(40 + row, 90);
-        let numbers = || reads.preprocess.iter().map(|p| p.numbers(&image).unwrap()).collect();
-        let picture = (row != 1).then(|| pictures.add(numbers()));
+        let picture = (row != 1).then(|| pictures.add(reads.numbers(&image).unwrap()));
         let shows = picture.is_some() || reads.aligned;
         let at = if reads.aligned { 3 } else { 2 + row };
         let shown = shows.then_some(Shown { at, rows: 0..reads.rows, picture });
