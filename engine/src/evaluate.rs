@@ -31,7 +31,7 @@ pub use layouts::{LAYOUTS, Question, questions};
 pub use means::Mean;
 pub use perplexity::{Perplexity, Stretches, perplexity};
 pub use pictures::{
-    BENCHMARKS, Benchmark, Files, PictureQuestion, ScoreRow, Scores, Told,
+    BENCHMARKS, Benchmark, ENDING, Files, PictureQuestion, ScoreRow, Scores, Told,
     ask as ask_about_pictures,
 };
 pub use positions::{Bucket, Line, Positions, loss_by_position};

@@ -20,6 +20,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::items::Skips;
 pub use asking::{Told, ask};
+pub use layouts::ENDING;
 pub use scores::{ScoreRow, Scores};
 
 /// A question, its picture, and the answers that count.

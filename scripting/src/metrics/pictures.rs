@@ -3,7 +3,7 @@
 use rhai::plugin::*;
 use rhai::{INT, Map, Module};
 use rwkv_engine::evaluate::{
-    Benchmark, Files, PictureQuestion, ScoreRow, Scores, Told, ask_about_pictures,
+    Benchmark, ENDING, Files, PictureQuestion, ScoreRow, Scores, Told, ask_about_pictures,
 };
 
 use super::{concluded, count, left_out};
@@ -36,12 +36,16 @@ fn measured(
     let answers = some(options.text("answers", "")?).map(|path| host.readable(&path));
     let split = some(options.text("split", "")?);
     let folder = some(options.text("folder", "")?).map(|path| host.readable(&path));
+    let ending = options.text("ending", ENDING)?;
     let limit = options.integer("limit", i64::MAX, 1..)? as usize;
     let max_tokens = options.integer("max_tokens", LONGEST, 1..=1 << 20)? as usize;
     options.finish()?;
     let files = Files { questions: host.readable(path), answers, split };
     let (mut asked, skips) = benchmark.questions(&files).map_err(engine_failure)?;
     asked.truncate(limit);
+    for question in &mut asked {
+        question.prompt = question.prompt.replace(ENDING, &ending).trim().to_string();
+    }
     let beside =
         if files.questions.is_dir() { Some(&*files.questions) } else { files.questions.parent() };
     let folder = folder.unwrap_or_else(|| beside.unwrap_or(&files.questions).to_path_buf());
@@ -110,6 +114,8 @@ mod functions {
     /// - `folder` that the pictures lie in; else that of the questions
     /// - `answers` the official file that has them, where the questions come without
     /// - `split` of ScienceQA, "test"
+    /// - `ending` of questions that want few words, in place of LLaVA's "Answer the question using a
+    ///   single word or phrase."; "" for none
     /// - `limit` how many questions at most
     /// - `max_tokens` of an answer, 128
     ///
