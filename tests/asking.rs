@@ -139,6 +139,23 @@ fn of_sixels(data: &str) -> BTreeMap<(usize, usize), [u8; 3]> {
 }
 
 #[test]
+fn the_demo_answers_with_no_model_on_disk() {
+    let known = [
+        ("What colour is the circle?", "red"),
+        ("What shape is the blue object?", "square"),
+        ("How many objects are there?", "three"),
+        ("Is there a green triangle?", "yes"),
+        ("Is there a yellow circle?", "no"),
+        ("Which is larger, the circle or the square?", "the circle"),
+    ];
+    let questions: String = known.iter().map(|(question, _)| format!("{question}\n")).collect();
+    let (out, err, code) = pipe(&Folder::new().0, &["ask", "sample:shapes"], &questions);
+    assert_eq!((err.as_str(), code), ("", 0));
+    let answers: Vec<_> = known.iter().map(|(_, answer)| *answer).collect();
+    assert_eq!(out.lines().collect::<Vec<_>>(), answers);
+}
+
+#[test]
 fn a_pipe_gets_answers_only_a_line_for_each_question() {
     let home = home("a b.png");
     let ask = |args: &[&str], input: &[u8]| {

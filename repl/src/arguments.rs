@@ -74,7 +74,7 @@ pub enum Task {
         /// A checkpoint, or a demo such as demo:tales.
         model: Option<String>,
     },
-    /// Ask about pictures: rwkv ask -m vlm.pth cat.png "What is on the mat?"
+    /// Ask about pictures: rwkv ask cat.png "What is on the mat?" -m vlm.pth
     Ask(Ask),
     /// Say what a checkpoint is, without reading its numbers.
     Info {
@@ -123,8 +123,8 @@ pub struct Ask {
     /// A picture is a file, a data: URL, or - for what comes through a pipe.
     #[arg(required = true, value_name = "PICTURE... [QUESTION]")]
     pub words: Vec<String>,
-    /// A model that sees: a VisualRWKV checkpoint.
-    #[arg(long, short)]
+    /// A model that sees: a VisualRWKV checkpoint. The demo knows coloured shapes.
+    #[arg(long, short, default_value = "demo:shapes")]
     pub model: String,
     /// Its vision tower, where that is not in its own file.
     #[arg(long, value_name = "PATH")]

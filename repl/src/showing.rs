@@ -36,7 +36,9 @@ pub fn image(prompt: &mut Prompt, file: &str) -> After {
 fn attached((name, [width, height]): &(String, [usize; 2]), rows: usize, start: Instant) -> String {
     let took = start.elapsed().as_secs_f64() * 1e3;
     match rows {
-        0 => format!("[{name}, {width} x {height}, is `img`; a VisualRWKV could see it]"),
+        0 => format!(
+            "[{name}, {width} x {height}, is `img`; a VisualRWKV such as demo:shapes could see it]"
+        ),
         _ => format!("[{name}, {width} x {height}, is {rows} rows, {took:.0} ms; ask about it]"),
     }
 }

@@ -19,9 +19,10 @@ use crate::visual::{TOLD, Told};
 use crate::weights::{HEAD_EPS, Source, Weights};
 
 /// Models that were trained by the script of their name in `scripts/demo/`.
-const DEMOS: [(&str, &[u8]); 2] = [
+const DEMOS: [(&str, &[u8]); 3] = [
     ("demo:tales", include_bytes!("../../assets/tales.safetensors")),
     ("demo:reverse", include_bytes!("../../assets/reverse.safetensors")),
+    ("demo:shapes", include_bytes!("../../assets/shapes.safetensors")),
 ];
 
 /// The models that are part of the program.
@@ -29,6 +30,7 @@ pub fn embedded_names() -> &'static [&'static str] {
     &[
         "demo:tales",
         "demo:reverse",
+        "demo:shapes",
         "toy:rwkv4",
         "toy:rwkv5.0",
         "toy:rwkv5.1",

@@ -72,7 +72,7 @@ fn tensors_and_models_are_completed_by_name() {
     let tensors = offered(&desk, "m.weights(\"blocks.1.ffn.");
     assert!(tensors.contains(&"blocks.1.ffn.key.weight".to_string()), "{tensors:?}");
     assert!(tensors.iter().all(|name| name.starts_with("blocks.1.ffn.")), "{tensors:?}");
-    assert_eq!(offered(&desk, "load_model(\"demo:"), ["demo:tales", "demo:reverse"]);
+    assert_eq!(offered(&desk, "load_model(\"demo:"), ["demo:tales", "demo:reverse", "demo:shapes"]);
     assert_eq!(desk.session.models("toy:rwkv5.1"), ["toy:rwkv5.1"]);
 }
 

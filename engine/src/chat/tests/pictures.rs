@@ -1,7 +1,9 @@
 //! Conversations about pictures.
 
 use super::{Chat, GO, Loading, Model, Options, Result, State, Template, device, toy};
+use crate::data::shapes::{KINDS, Shapes};
 use crate::image::Image;
+use crate::random::Random;
 
 fn seeing(name: &str) -> Model {
     Model::load(name, &Loading::default(), &device::choose("cpu").unwrap()).unwrap()
@@ -135,4 +137,26 @@ fn a_saved_talk_goes_on_without_its_picture() {
     let error = talk.save(&path, &model, true).unwrap_err().to_string();
     assert!(error.contains("was not asked about yet"), "{error}");
     std::fs::remove_file(path).unwrap();
+}
+
+/// Pictures and wordings that the demo never met; its script measures more of them.
+#[test]
+fn the_demo_sees() {
+    let model = seeing("demo:shapes");
+    let kinds = KINDS.into_iter().filter(|kind| *kind != "beside").collect();
+    let shapes = Shapes { things: 1..=3, questions: 6, kinds, held_out: true };
+    let mut random = Random::new(77);
+    let (mut right, mut asked) = (0, 0);
+    for _ in 0..25 {
+        let (image, questions) = shapes.sample(&mut random);
+        let options = Options { max_tokens: 60, ..Options::chat(&model) };
+        let mut chat = Chat::new(model.state(), Template::default(), options).unwrap();
+        chat.show(&model, &image, &GO).unwrap();
+        for question in questions {
+            right +=
+                usize::from(say(&mut chat, &model, &question.question).trim() == question.answer);
+            asked += 1;
+        }
+    }
+    assert!(right * 10 >= asked * 9, "{right} of {asked}");
 }
