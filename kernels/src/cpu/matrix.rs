@@ -1,5 +1,9 @@
 //! Matrix products on slices, in any of the four orders of storage and in two precisions.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use super::matmul_bf16::{Factor, matmul};
 
 /// A matrix as it lies in memory, or that matrix turned.
@@ -77,6 +81,20 @@ pub fn add_product(a: Matrix, b: Matrix, precision: Precision, out: &mut [f32]) 
     }
 }
 
+/// Where several threads write to places of their own.
+struct Place(*mut f32);
+
+// SAFETY: the only thing done with it is to find the place of a number; who writes there answers for
+// it.
+#[allow(unsafe_code)]
+unsafe impl Sync for Place {}
+
+impl Place {
+    fn at(&self, number: usize) -> *mut f32 {
+        self.0.wrapping_add(number)
+    }
+}
+
 /// `out = kept·out + a·b`; with `kept` 0 what is there is not read.
 ///
 /// # Safety
@@ -85,37 +103,57 @@ pub fn add_product(a: Matrix, b: Matrix, precision: Precision, out: &mut [f32]) 
 unsafe fn multiply(a: Matrix, b: Matrix, out: *mut f32, kept: f32) {
     assert_eq!(a.columns, b.rows, "as many columns as rows");
     let (m, n, k) = (a.rows, b.columns, a.columns);
-    let threads = if m * n * k < WORTH_THREADS {
-        gemm::Parallelism::None
-    } else {
-        gemm::Parallelism::Rayon(0)
-    };
     let ((a_column, a_row), (b_column, b_row)) = (a.steps(), b.steps());
-    // SAFETY: sizes and steps are those of slices, which `Matrix::new` measured.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out,
-            1,
-            n as isize,
-            kept != 0.0,
-            a.numbers.as_ptr(),
-            a_column,
-            a_row,
-            b.numbers.as_ptr(),
-            b_column,
-            b_row,
-            kept,
-            1.0f32,
-            false,
-            false,
-            false,
-            threads,
-        );
+    let place = Place(out);
+    let part = |rows: Range<usize>, columns: Range<usize>| {
+        // SAFETY: sizes and steps are those of slices, which `Matrix::new` measured; every part writes
+        // to rows or columns of its own.
+        unsafe {
+            gemm::gemm(
+                rows.len(),
+                columns.len(),
+                k,
+                place.at(rows.start * n + columns.start),
+                1,
+                n as isize,
+                kept != 0.0,
+                a.numbers.as_ptr().offset(rows.start as isize * a_row),
+                a_column,
+                a_row,
+                b.numbers.as_ptr().offset(columns.start as isize * b_column),
+                b_column,
+                b_row,
+                kept,
+                1.0f32,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
+    };
+    let threads = if m * n * k < WORTH_THREADS { 1 } else { rayon::current_num_threads() };
+    if threads == 1 {
+        return part(0..m, 0..n);
+    }
+    // Threads that never wait for each other inside of a product; a few parts more than there are
+    // of them, for one may be slower.
+    let cut = |count: usize| {
+        let wide = count.div_ceil(threads * PARTS).next_multiple_of(WIDE);
+        let parts: Vec<_> = (0..count).step_by(wide).map(|at| at..count.min(at + wide)).collect();
+        parts.into_par_iter()
+    };
+    match m > n {
+        true => cut(m).for_each(|rows| part(rows, 0..n)),
+        false => cut(n).for_each(|columns| part(0..m, columns)),
     }
 }
+
+/// Parts of a product for each thread.
+const PARTS: usize = 4;
+
+/// Rows or columns that a product is cut at: whole registers of every machine.
+const WIDE: usize = 64;
 
 /// Below this many multiplications a second thread costs more than it brings.
 const WORTH_THREADS: usize = 192 * 192 * 192;
@@ -144,6 +182,28 @@ mod tests {
                     assert_eq!(twice, by_hand.map(|x| 2.0 * x));
                 }
             }
+        }
+    }
+
+    /// Large enough for several threads: cut into rows where there are more of them, else into columns.
+    #[test]
+    fn products_in_parts_are_whole() {
+        for [m, n, k] in [[300, 70, 400], [70, 300, 400], [65, 1000, 130]] {
+            assert!(m * n * k >= WORTH_THREADS);
+            let numbers = |count: usize, step: usize| {
+                (0..count).map(|i| ((i * step) % 17) as f32 - 8.0).collect::<Vec<_>>()
+            };
+            let (a, b) = (numbers(m * k, 7), numbers(n * k, 5));
+            let (left, right) = (Matrix::new(&a, m), Matrix::new(&b, n).turned());
+            let mut twice = product(left, right, Precision::F32);
+            let sum = |i: usize| {
+                let (a, b) = (&a[i / n * k..][..k], &b[i % n * k..][..k]);
+                a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>()
+            };
+            // Whole numbers: no order of summation rounds them.
+            assert!((0..m * n).all(|i| twice[i] == sum(i)), "{m} {n} {k}");
+            add_product(left, right, Precision::F32, &mut twice);
+            assert!((0..m * n).all(|i| twice[i] == 2.0 * sum(i)), "{m} {n} {k}");
         }
     }
 }
