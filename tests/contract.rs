@@ -251,7 +251,7 @@ fn names_saved_are_names_loaded() {
 }
 
 fn named(parameter: Parameter) -> (String, Vec<usize>, Vec<f32>) {
-    (parameter.name, parameter.shape, numbers(parameter.values))
+    (parameter.name.clone(), parameter.shape.clone(), numbers(parameter.values()))
 }
 
 #[test]

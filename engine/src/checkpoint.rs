@@ -32,11 +32,13 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
+use rwkv_kernels::Packed;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::ops::{Deref, Range};
 use std::path::Path;
+use std::sync::Arc;
 use stored::Stored;
 
 /// How the name of a tuned initial state ends.
@@ -54,7 +56,7 @@ pub const AXES: (&str, &str) = ("time_state", "head, value, key");
 pub struct Checkpoint {
     source: String,
     /// One file, or the shards of a directory.
-    files: Vec<Bytes>,
+    files: Vec<Arc<Bytes>>,
     contents: Contents,
 }
 
@@ -106,6 +108,12 @@ impl Container {
 enum Bytes {
     Mapped(Mmap),
     Embedded(&'static [u8]),
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
 }
 
 impl Deref for Bytes {
@@ -178,7 +186,7 @@ impl Checkpoint {
             let found = read(&bytes).and_then(|contents| contents.checked(bytes.len()));
             bytes.expect(Advice::Normal);
             let found = found.map_err(|error| said_of(&part.display().to_string(), &error))?;
-            files.push(bytes);
+            files.push(Arc::new(bytes));
             match &mut contents {
                 None => contents = Some(found),
                 Some(all) => all.join(found, i),
@@ -198,10 +206,10 @@ impl Checkpoint {
     pub fn from_bytes(name: &str, bytes: &'static [u8]) -> Result<Self> {
         let contents = read(bytes).and_then(|contents| contents.checked(bytes.len()));
         let contents = contents.map_err(|error| said_of(name, &error))?;
-        Self::new(name.to_string(), vec![Bytes::Embedded(bytes)], contents)
+        Self::new(name.to_string(), vec![Arc::new(Bytes::Embedded(bytes))], contents)
     }
 
-    fn new(source: String, files: Vec<Bytes>, contents: Contents) -> Result<Self> {
+    fn new(source: String, files: Vec<Arc<Bytes>>, contents: Contents) -> Result<Self> {
         let contents = dialect::canonical(contents).map_err(|error| said_of(&source, &error))?;
         Ok(Self { source, files, contents })
     }
@@ -236,7 +244,14 @@ impl Checkpoint {
         let stored = self.contents.tensors.get(name).with_context(|| {
             format!("{} has no tensor `{name}`; check that it is the right file.", self.source)
         })?;
-        Ok(stored.values(&self.files, |file, range| self.files[file].release(range)))
+        Ok(stored.values(|file| &self.files[file], |file, range| self.files[file].release(range)))
+    }
+
+    /// A matrix as it lies in the file, which stays open as long as it is used; none where its numbers
+    /// are of a type, or in an order, in which they cannot be multiplied.
+    pub fn packed(&self, name: &str) -> Option<Packed> {
+        let (dims, dtype, file, range) = self.contents.tensors.get(name)?.matrix()?;
+        Packed::new(self.files[file].clone(), range, dims, dtype.storage()?)
     }
 
     /// Words about the whole file: `__metadata__` of safetensors, nothing in a `.pth`.

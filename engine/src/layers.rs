@@ -3,22 +3,26 @@
 //! They are types of our own so that what they store can change (packed, quantised, mapped from a
 //! file) while no model file does.
 
+mod held;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 use rwkv_kernels::{
-    Gelu, Stream, affine, gelu, head_loss, linear, norm, read_out, relu_squared_linear,
+    Gelu, Stream, Weight, affine, gelu, head_loss, linear, norm, read_out, relu_squared_linear,
 };
+
+pub use held::Held;
 
 /// A projection without bias: `y = x·Wᵀ`.
 #[derive(Module, Debug)]
 pub struct Linear {
-    weight: Param<Tensor<2>>, // [out, in], as in checkpoints
+    weight: Held, // [out, in], as in checkpoints
 }
 
 impl Linear {
     /// Wraps a weight of shape `[out, in]`.
-    pub fn new(weight: Param<Tensor<2>>) -> Self {
-        Self { weight }
+    pub fn new(weight: impl Into<Held>) -> Self {
+        Self { weight: weight.into() }
     }
 
     /// `[B, T, in] → [B, T, out]`.
@@ -37,15 +41,15 @@ impl Linear {
     }
 
     /// A projection by the weight and by the thin matrices that hang on it, if any do.
-    fn adapted(&self, project: impl Fn(Tensor<2>) -> Tensor<3>) -> Tensor<3> {
-        match self.weight.adapter() {
-            None => project(self.weight.val()),
+    fn adapted(&self, project: impl Fn(Weight) -> Tensor<3>) -> Tensor<3> {
+        if let Held::Plain(weight) = &self.weight
+            && let Some(lora) = weight.adapter()
+        {
             // Two thin products: the sum of the matrices is never made.
-            Some(lora) => {
-                let thin = linear(project(lora.b.val()), lora.a.val());
-                project(self.weight.base()) + thin * lora.scale
-            }
+            let thin = linear(project(lora.b.val().into()), lora.a.val());
+            return project(weight.base().into()) + thin * lora.scale;
         }
+        project(self.weight.weight())
     }
 
     /// What this layer, as an output head, loses with `x` `[M, in]`, `[1]`; see
@@ -98,20 +102,20 @@ impl Affine {
 /// One vector per token of the vocabulary.
 #[derive(Module, Debug)]
 pub struct Embedding {
-    weight: Param<Tensor<2>>, // [V, C]
+    weight: Held, // [V, C]
 }
 
 impl Embedding {
     /// Wraps a table of shape `[V, C]`.
-    pub fn new(weight: Param<Tensor<2>>) -> Self {
-        Self { weight }
+    pub fn new(weight: impl Into<Held>) -> Self {
+        Self { weight: weight.into() }
     }
 
     /// `[B, T] → [B, T, C]`; every token must be below `V`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [b, t] = tokens.dims();
         let [_, c] = self.weight.dims();
-        self.weight.val().select(0, tokens.reshape([b * t])).reshape([b, t, c])
+        self.weight.rows(tokens.reshape([b * t])).reshape([b, t, c])
     }
 
     /// Size of the vocabulary and channels: `[V, C]`.

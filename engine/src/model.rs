@@ -29,7 +29,7 @@ use crate::state::{Origin, State};
 use crate::tensor::Array;
 use crate::tokenizer::Tokenizer;
 use crate::visual::{Told, Visual};
-use crate::weights::{HEAD_EPS, Named, Source, Weights};
+use crate::weights::{HEAD_EPS, Keep, Named, Source, Weights};
 
 /// The work was stopped from outside; nothing is wrong and nothing is lost.
 #[derive(Debug)]
@@ -67,6 +67,9 @@ pub struct Loading {
     pub state: Option<PathBuf>,
     /// ε of the head norms, where it is not that of the released models, 64e-5.
     pub head_eps: Option<f64>,
+    /// How large matrices are kept in memory.
+    #[serde(default)]
+    pub keep: Keep,
     /// A vision tower, or towers and projector, where they are not in the model's own file.
     #[serde(default)]
     pub vision: Option<PathBuf>,
@@ -222,7 +225,7 @@ impl Model {
     ) -> Result<(Array, State)> {
         let mut logits = Vec::with_capacity(tokens.len() * self.vocab_size());
         let state = self.walk(tokens, state, interrupt, |hidden| {
-            logits.extend(Array::of(self.rwkv.logits(hidden)).values());
+            logits.extend(Array::of(inside(|| self.rwkv.logits(hidden))).values());
         })?;
         Ok((Array::new(&[tokens.len(), self.vocab_size()], logits)?, state))
     }
@@ -241,7 +244,7 @@ impl Model {
         let state = self.walk(tokens, state, interrupt, |hidden| last = Some(hidden))?;
         let Some(hidden) = last else { bail!("there is nothing to read.") };
         let tokens = hidden.dims()[1];
-        let logits = self.rwkv.logits(hidden.narrow(1, tokens - 1, 1));
+        let logits = inside(|| self.rwkv.logits(hidden.narrow(1, tokens - 1, 1)));
         Ok((Array::of(logits.flatten::<1>(0, 2)), state))
     }
 
@@ -270,7 +273,11 @@ impl Model {
     fn step(&self, tokens: &[u32], state: &mut State, tap: Tap) -> Tensor<3> {
         let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
         let data = TensorData::new(ids, [1, tokens.len()]);
-        self.rwkv.hidden_seen(Tensor::<2, Int>::from_data(data, &self.place.device), state, tap)
+        let tokens = Tensor::<2, Int>::from_data(data, &self.place.device);
+        if tap.looks() {
+            return self.rwkv.hidden_seen(tokens, state, tap);
+        }
+        inside(|| self.rwkv.hidden(tokens, state))
     }
 
     /// Checks that there are tokens and that the model knows every one of them.
@@ -301,7 +308,7 @@ impl Model {
     /// When there is no such tensor.
     pub fn weights(&self, name: &str) -> Result<Array> {
         match self.parameters().into_iter().find(|p| p.name == name) {
-            Some(p) => Array::of(p.values).reshape(&p.shape),
+            Some(p) => Array::of(p.values()).reshape(&p.shape),
             None => bail!("{} has no tensor `{name}`; model.tensors() lists them.", self.name),
         }
     }
@@ -349,4 +356,8 @@ impl Model {
         );
         Ok(state)
     }
+}
+/// Works on a thread of the pool: from outside, every operation would wait for another thread.
+fn inside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
 }

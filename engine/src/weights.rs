@@ -6,10 +6,12 @@ use std::fmt::Display;
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
+use rwkv_kernels::{Packed, Storage, fuses};
+use serde::{Deserialize, Serialize};
 
 use crate::adapter::{self, Adapter};
 use crate::checkpoint::Checkpoint;
-use crate::layers::{Affine, Embedding, Linear, Norm};
+use crate::layers::{Affine, Embedding, Held, Linear, Norm};
 use crate::progress::Counter;
 
 /// Tensors by name, each with its shape and its numbers row after row.
@@ -24,6 +26,46 @@ pub enum Source<'a> {
     Made(&'a Named),
 }
 
+/// How large matrices are kept in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keep {
+    /// As they lie in the file, where its numbers can be multiplied so.
+    #[default]
+    AsStored,
+    /// As tensors of f32.
+    F32,
+    /// In the upper half of an f32.
+    Bf16,
+    /// In half precision.
+    F16,
+    /// In blocks of 32 numbers of 8 bits, where rows have whole ones.
+    Q8,
+    /// In blocks of 32 numbers of 4 bits, where rows have whole ones.
+    Q4,
+}
+
+impl Keep {
+    /// Every way that can be asked for, with what options call it.
+    pub const ALL: [(&str, Self); 5] = [
+        ("f32", Self::F32),
+        ("bf16", Self::Bf16),
+        ("f16", Self::F16),
+        ("q8", Self::Q8),
+        ("q4", Self::Q4),
+    ];
+
+    /// What numbers are rounded to.
+    fn storage(self) -> Option<Storage> {
+        match self {
+            Self::AsStored | Self::F32 => None,
+            Self::Bf16 => Some(Storage::Bf16),
+            Self::F16 => Some(Storage::F16),
+            Self::Q8 => Some(Storage::Q8),
+            Self::Q4 => Some(Storage::Q4),
+        }
+    }
+}
+
 /// Named tensors, seen from one place in the name tree: `weights.at("blocks").at(0).at("att")`.
 #[derive(Clone)]
 pub struct Weights<'a> {
@@ -31,6 +73,7 @@ pub struct Weights<'a> {
     adapters: &'a [Adapter],
     counter: Option<&'a Counter>,
     head_eps: f64,
+    keep: Keep,
     device: &'a Device,
     prefix: String,
 }
@@ -41,8 +84,8 @@ pub const HEAD_EPS: f64 = 64e-5;
 impl<'a> Weights<'a> {
     /// All tensors of a source, to be placed on `device`.
     pub fn new(source: Source<'a>, device: &'a Device) -> Self {
-        let (head_eps, prefix) = (HEAD_EPS, String::new());
-        Self { source, adapters: &[], counter: None, head_eps, device, prefix }
+        let (head_eps, keep, prefix) = (HEAD_EPS, Keep::F32, String::new());
+        Self { source, adapters: &[], counter: None, head_eps, keep, device, prefix }
     }
 
     /// The same tensors with adapters added to them, one after the other.
@@ -58,6 +101,11 @@ impl<'a> Weights<'a> {
     /// The same tensors for a model whose head norms have another ε than the released ones.
     pub fn with_head_eps(self, head_eps: f64) -> Self {
         Self { head_eps, ..self }
+    }
+
+    /// The same tensors with large matrices kept like this.
+    pub fn kept(self, keep: Keep) -> Self {
+        Self { keep, ..self }
     }
 
     /// One step down the name tree.
@@ -111,6 +159,11 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// When it is missing, shaped otherwise, or holds numbers that are not finite.
     pub fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<D>> {
+        Ok(Tensor::from_data(TensorData::new(self.values(name, shape)?, shape), self.device))
+    }
+
+    /// The numbers of a tensor of this shape, row after row.
+    fn values<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Vec<f32>> {
         let full = format!("{}{name}", self.prefix);
         let found = self.shape(name)?;
         let bare = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
@@ -124,12 +177,51 @@ impl<'a> Weights<'a> {
             Source::Made(map) => map[&full].1.clone(),
         };
         self.counter.iter().for_each(|counter| counter.add(values.len() as u64));
-        ensure!(
-            values.iter().all(|x| x.is_finite()),
-            "`{full}` of {} holds infinities or NaN; the file is damaged or its training diverged.",
+        ensure!(values.iter().all(|x| x.is_finite()), self.not_finite(name));
+        Ok(values)
+    }
+
+    fn not_finite(&self, name: &str) -> String {
+        format!(
+            "`{}{name}` of {} holds infinities or NaN; the file is damaged or its training diverged.",
+            self.prefix,
             self.origin()
-        );
-        Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
+        )
+    }
+
+    /// A large matrix `[rows, columns]`, kept as is wanted.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Held> {
+        let stored = match self.source {
+            Source::Checkpoint(file) if self.adapters.is_empty() => {
+                file.packed(&format!("{}{name}", self.prefix))
+            }
+            _ => None,
+        };
+        let stored = stored.filter(|stored| stored.dims() == shape);
+        let packed = match self.keep.storage() {
+            _ if !fuses(self.device) => None,
+            None => stored.filter(|_| self.keep == Keep::AsStored),
+            Some(storage) => match stored.filter(|stored| stored.storage() == storage) {
+                None => return self.rounded(name, shape, storage),
+                stored => stored,
+            },
+        };
+        let Some(packed) = packed else { return Ok(self.param(name, shape)?.into()) };
+        self.counter.iter().for_each(|counter| counter.add((shape[0] * shape[1]) as u64));
+        ensure!(packed.is_finite(), self.not_finite(name));
+        Ok(Held::packed(packed, self.device))
+    }
+
+    /// A large matrix rounded to a storage; in half the bits of an f32 where its rows have no whole
+    /// blocks.
+    fn rounded(&self, name: &str, shape: [usize; 2], storage: Storage) -> Result<Held> {
+        let values = self.values(name, shape)?;
+        let packed = [storage, Storage::Bf16].into_iter();
+        let mut packed = packed.filter_map(|storage| Packed::of(&values, shape, storage));
+        Ok(Held::packed(packed.next().expect("numbers of 16 bits have any width"), self.device))
     }
 
     /// A trainable tensor; see [`Weights::tensor`].
@@ -157,7 +249,7 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// As [`Weights::tensor`].
     pub fn linear(&self, name: &str, shape: [usize; 2]) -> Result<Linear> {
-        Ok(Linear::new(self.at(name).param("weight", shape)?))
+        Ok(Linear::new(self.at(name).matrix("weight", shape)?))
     }
 
     /// A projection `name.weight` of shape `[out, in]` with `name.bias` of shape `[out]`.
@@ -175,7 +267,7 @@ impl<'a> Weights<'a> {
     /// As [`Weights::tensor`].
     pub fn embedding(&self, name: &str) -> Result<Embedding> {
         let at = self.at(name);
-        Ok(Embedding::new(at.param("weight", at.dims::<2>("weight")?)?))
+        Ok(Embedding::new(at.matrix("weight", at.dims::<2>("weight")?)?))
     }
 
     /// `name.weight` and `name.bias` over `channels`, ε = 1e-5.

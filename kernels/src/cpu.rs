@@ -12,6 +12,8 @@ pub mod loss;
 mod matmul_bf16;
 pub mod matrix;
 pub mod norm;
+pub mod packed;
+pub mod packing;
 pub mod pointwise;
 mod rows;
 pub mod thin;

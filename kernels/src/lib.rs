@@ -21,6 +21,7 @@ mod goose;
 mod linear;
 mod loss;
 mod norm;
+mod packed;
 mod precision;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ mod wkv7;
 pub use adamw::{AdamW, adamw, adamw_plain};
 pub use attention::{attention, attention_plain};
 pub use chunks::CHUNK;
+pub use fused::available as fuses;
 pub use gelu::{Gelu, gelu, gelu_plain};
 pub use goose::{
     decay, decay_plain, edit_key, edit_key_plain, lend, lend_plain, read_out, read_out_plain,
@@ -41,6 +43,7 @@ pub use linear::{
 };
 pub use loss::{head_loss, head_loss_plain};
 pub use norm::{norm, norm_plain};
+pub use packed::{Bytes, Packed, Storage, Weight};
 pub use precision::{Precision, with_precision};
 pub use wkv4::{wkv4, wkv4_chunked, wkv4_plain};
 pub use wkv6::{wkv6, wkv6_chunked, wkv6_plain};

@@ -5,14 +5,16 @@ use burn::backend::DispatchTensor;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Tensor};
 
-use crate::cpu::linear::{Affine, Before, Linear};
+use crate::cpu::linear::{Affine, Before, Fixed, Linear};
 use crate::fused::{available, run};
+use crate::packed::Weight;
 use crate::precision::{Precision, wanted};
 
 /// `x·Wᵀ`: `[B, T, in] → [B, T, out]` with a weight `[out, in]`.
-pub fn linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
-    if !available(&x.device()) {
-        return linear_plain(x, weight);
+pub fn linear(x: Tensor<3>, weight: impl Into<Weight>) -> Tensor<3> {
+    let device = x.device();
+    if !available(&device) {
+        return linear_plain(x, weight.into().plain(&device));
     }
     fused(x, weight, Before::Nothing, false, vec![])
 }
@@ -54,9 +56,10 @@ pub fn linear_plain(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
 }
 
 /// `max(x, 0)²·Wᵀ`: [`linear`] of squared positive numbers.
-pub fn relu_squared_linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
-    if !available(&x.device()) {
-        return linear_plain(relu(x).square(), weight);
+pub fn relu_squared_linear(x: Tensor<3>, weight: impl Into<Weight>) -> Tensor<3> {
+    let device = x.device();
+    if !available(&device) {
+        return linear_plain(relu(x).square(), weight.into().plain(&device));
     }
     fused(x, weight, Before::SquaredRelu, false, vec![])
 }
@@ -64,15 +67,28 @@ pub fn relu_squared_linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
 /// A projection with what comes `before` it, which may need `others` besides `x`.
 fn fused(
     x: Tensor<3>,
-    weight: Tensor<2>,
+    weight: impl Into<Weight>,
     before: Before,
     turned: bool,
     others: Vec<DispatchTensor>,
 ) -> Tensor<3> {
-    let ([b, t, width], [rows, columns]) = (x.dims(), weight.dims());
+    let (weight, [b, t, width]) = (weight.into(), x.dims());
+    let [rows, columns] = weight.dims();
     let out = if turned { columns } else { rows };
-    let inputs = [x.into_dispatch(), weight.into_dispatch()].into_iter().chain(others).collect();
-    run(Linear { before, width, turned, precision: wanted() }, inputs).reshape([b, t, out])
+    let mut inputs = vec![x.into_dispatch()];
+    let y = match weight {
+        Weight::Plain(weight) => {
+            inputs.push(weight.into_dispatch());
+            inputs.extend(others);
+            run(Linear { before, width, turned, precision: wanted() }, inputs)
+        }
+        Weight::Packed(weight) => {
+            assert!(!turned, "thin matrices are never packed");
+            inputs.extend(others);
+            run(Fixed { before, weight }, inputs)
+        }
+    };
+    y.reshape([b, t, out])
 }
 
 /// A sequence and what came before it, of which projections read blends.
@@ -105,9 +121,10 @@ impl Stream {
     }
 
     /// The blend by `mu`, projected by a weight `[out, in]`: `[B, T, out]`.
-    pub fn project(&self, mu: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
-        if !available(&self.x.device()) {
-            return linear_plain(self.blend(mu), weight);
+    pub fn project(&self, mu: Tensor<3>, weight: impl Into<Weight>) -> Tensor<3> {
+        let device = self.x.device();
+        if !available(&device) {
+            return linear_plain(self.blend(mu), weight.into().plain(&device));
         }
         self.fused(mu, weight, false)
     }
@@ -120,7 +137,7 @@ impl Stream {
         self.fused(mu, weight, true)
     }
 
-    fn fused(&self, mu: Tensor<3>, weight: Tensor<2>, turned: bool) -> Tensor<3> {
+    fn fused(&self, mu: Tensor<3>, weight: impl Into<Weight>, turned: bool) -> Tensor<3> {
         let [_, tokens, _] = self.x.dims();
         let others = vec![self.last.clone().into_dispatch(), mu.into_dispatch()];
         fused(self.x.clone(), weight, Before::Blend { tokens }, turned, others)

@@ -11,7 +11,7 @@ use rwkv_engine::checkpoint::Dtype;
 use rwkv_engine::info::{Conversion, Info, convert as rewrite};
 use rwkv_engine::model::{Loading, Model as Engine};
 use rwkv_engine::progress::Progress;
-use rwkv_engine::weights::HEAD_EPS;
+use rwkv_engine::weights::{HEAD_EPS, Keep};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -87,12 +87,13 @@ fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
     let lora = options.texts("lora")?.iter().map(|path| host.readable(path)).collect();
     let alpha = alpha(&mut options)?;
     let head_eps = options.number("head_eps", HEAD_EPS, 0.0..=1.0)?;
+    let keep = options.one_of("dtype", &Keep::ALL)?.unwrap_or_default();
     options.finish()?;
     let beside = host.readable(path);
     let name = if beside.exists() { beside.to_string_lossy() } else { path.into() };
     let progress = host.progress.clone();
     let head_eps = Some(head_eps);
-    let loading = Loading { tokenizer, lora, alpha, state, head_eps, vision, told, progress };
+    let loading = Loading { tokenizer, lora, alpha, state, head_eps, keep, vision, told, progress };
     let model = Engine::load(&name, &loading, &place(host, &device)?).map_err(engine_failure)?;
     Ok(Model::new(host, model))
 }
@@ -137,6 +138,8 @@ mod functions {
     /// - `lora` path of an adapter (LoRA, PiSSA, DoRA, MiSS), or several, added to the weights
     /// - `alpha` strength of LoRA, which adds α / rank times its product; the adapter's own
     /// - `state` path of a state from which every text then starts
+    /// - `dtype` of large matrices in memory: "f32", "bf16", "f16", or "q8" and "q4", blocks of 32 numbers
+    ///   of 8 and 4 bits; as in the file if not said
     /// - `head_eps` ε of the head norms, 64e-5 as in the released models
     ///
     /// ```

@@ -89,6 +89,28 @@ impl OptionMap {
         value.into_string().map_err(|_| wrong)
     }
 
+    /// What a name stands for, if one is given; "" counts as none.
+    ///
+    /// # Errors
+    /// When it is no known one.
+    pub fn one_of<T: Clone>(
+        &mut self,
+        key: &'static str,
+        known: &[(&str, T)],
+    ) -> Fallible<Option<T>> {
+        let said = self.text(key, "")?;
+        if said.is_empty() {
+            return Ok(None);
+        }
+        let found = known.iter().find(|(name, _)| *name == said);
+        let unknown = || {
+            let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+            let what = self.what;
+            fail(format!("{what}: `{key}` must be one of {}, not {said}", names.join(", ")))
+        };
+        found.map(|(_, value)| Some(value.clone())).ok_or_else(unknown)
+    }
+
     /// One string or an array of them.
     ///
     /// # Errors

@@ -185,7 +185,8 @@ fn twenty_steps_of_adamw_equal_pytorch() {
             let off = (done.grad_norm as f32 / norms[step] - 1.0).abs();
             assert!(off < 1e-3, "{} step {step}: norm {off:e}", golden.version);
             if step == 0 {
-                let named = trainer.rwkv().parameters().into_iter().map(|p| (p.name, p.values));
+                let named =
+                    trainer.rwkv().parameters().into_iter().map(|p| (p.name.clone(), p.values()));
                 for (name, values) in named.collect::<BTreeMap<_, _>>() {
                     let Ok(expected) = golden.file.values(&format!("golden.after1.{name}")) else {
                         continue;
@@ -261,7 +262,7 @@ fn rows_that_go_on_start_from_what_was_left() {
 
 /// Numbers of every parameter, by name.
 pub fn weights(rwkv: &Rwkv) -> BTreeMap<String, Vec<f32>> {
-    rwkv.parameters().into_iter().map(|p| (p.name, numbers(p.values))).collect()
+    rwkv.parameters().into_iter().map(|p| (p.name.clone(), numbers(p.values()))).collect()
 }
 
 #[test]

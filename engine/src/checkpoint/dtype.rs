@@ -4,6 +4,7 @@ use super::quantised;
 use anyhow::{Context, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use rwkv_kernels::Storage;
 use std::fmt;
 
 /// Type of the numbers of a tensor as they lie in the file; all little-endian.
@@ -101,6 +102,17 @@ impl Dtype {
         let found = [Self::F32, Self::BF16, Self::F16].into_iter().find(|d| d.to_string() == name);
         found
             .with_context(|| format!("weights cannot be saved as {name}; choose f32, bf16 or f16."))
+    }
+
+    /// How numbers of this type are multiplied as they lie, where they can be.
+    pub fn storage(self) -> Option<Storage> {
+        Some(match self {
+            Self::BF16 => Storage::Bf16,
+            Self::F16 => Storage::F16,
+            Self::Q8_0 => Storage::Q8,
+            Self::Q4_0 => Storage::Q4,
+            _ => return None,
+        })
     }
 
     /// Whether numbers come in blocks.

@@ -3,7 +3,7 @@
 use super::Dtype;
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 
 /// More axes than any model has; bounds what a hostile shape costs.
 pub(super) const MAX_RANK: usize = 8;
@@ -187,14 +187,29 @@ impl Stored {
         self.shape.iter().product() // was checked not to overflow
     }
 
-    /// All numbers, row after row; `files` are those this was made for. `done` is told of long
+    /// Where the numbers of a matrix are if they lie row after row in one piece: its sizes, their type,
+    /// the file and the bytes in it.
+    pub(super) fn matrix(&self) -> Option<([usize; 2], Dtype, usize, Range<usize>)> {
+        let ([part], Change::Nothing) = (&self.parts[..], self.change) else { return None };
+        let dims = *self.shape.as_array()?;
+        let skipped = match part.dtype.is_packed() {
+            true => (part.offset == 0).then_some(0)?,
+            false => part.offset * part.dtype.size(),
+        };
+        is_row_major(&part.shape, &part.strides).then_some(())?;
+        let start = part.bytes.start + skipped;
+        let size = self.elements() / part.dtype.numbers() * part.dtype.size();
+        Some((dims, part.dtype, part.file, start..start + size))
+    }
+
+    /// All numbers, row after row; `files` gives those this was made for. `done` is told of long
     /// ranges of a file as soon as they have been read.
-    pub(super) fn values(
+    pub(super) fn values<'a>(
         &self,
-        files: &[impl Deref<Target = [u8]>],
+        files: impl Fn(usize) -> &'a [u8],
         done: impl Fn(usize, Range<usize>),
     ) -> Vec<f32> {
-        let read = |part: &Strided| part.values(&files[part.file], |range| done(part.file, range));
+        let read = |part: &Strided| part.values(files(part.file), |range| done(part.file, range));
         let mut values = match &self.parts[..] {
             [part] => read(part),
             parts => self.join(parts.iter().map(read).collect()),
@@ -336,7 +351,7 @@ mod tests {
     fn views_cut_turn_join_and_change() {
         let (file, all) = numbers();
         let read =
-            |stored: &Stored| (stored.shape().to_vec(), stored.values(&[&file[..]], |_, _| {}));
+            |stored: &Stored| (stored.shape().to_vec(), stored.values(|_| &file[..], |_, _| {}));
         let turned = all.clone().transposed().unwrap();
         assert_eq!(read(&turned), (vec![3, 2], vec![0., 3., 1., 4., 2., 5.]));
         let column = turned.clone().narrowed(0, 1, 1).unwrap();

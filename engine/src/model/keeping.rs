@@ -1,10 +1,10 @@
 //! Models that learn, on their way to disk, and told from each other.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use burn::module::ParamId;
 
 use super::{Model, parameters};
 use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
@@ -52,9 +52,12 @@ impl Model {
         words.extend(told.transpose()?.map(|told| (TOLD.to_string(), told)));
         words.extend(self.ctx_len.map(|tokens| (CTX_LEN.to_string(), tokens.to_string())));
         let counter = self.progress.begin("saving".into(), "tensors", entries.len() as u64);
+        // What was unpacked to be written is dropped before the next one is.
+        let parameters: Vec<_> = parameters.into_iter().map(|p| RefCell::new(Some(p))).collect();
         checkpoint::write(path, &entries, &words, |i| {
             counter.add(1);
-            Ok(Array::of(parameters[i].values.clone()).values().into())
+            let p = parameters[i].take().expect("every tensor is written once");
+            Ok(Array::of(p.values()).values().into())
         })
     }
 
@@ -65,11 +68,9 @@ impl Model {
         if self.empty.is_v4() || self.empty.layers.iter().all(is_zero) {
             return Vec::new();
         }
-        let parameter = |(i, layer): (usize, &LayerState)| Parameter {
-            name: format!("blocks.{i}{TUNED}"),
-            id: ParamId::new(),
-            shape: layer.wkv.dims()[1..].to_vec(),
-            values: layer.wkv.clone().flatten(0, 3),
+        let parameter = |(i, layer): (usize, &LayerState)| {
+            let name = format!("blocks.{i}{TUNED}");
+            Parameter::new(name, layer.wkv.dims()[1..].to_vec(), layer.wkv.clone().flatten(0, 3))
         };
         self.empty.layers.iter().enumerate().map(parameter).collect()
     }
@@ -80,7 +81,7 @@ impl Model {
         for p in self.rwkv.parameters().into_iter().filter(|p| !p.is_factor()) {
             bytes.extend(p.name.as_bytes());
             let small = p.shape.len() == 1;
-            for number in if small { Array::of(p.values).values() } else { Vec::new() } {
+            for number in if small { Array::of(p.values()).values() } else { Vec::new() } {
                 bytes.extend(number.to_le_bytes());
             }
             p.shape.iter().for_each(|n| bytes.extend(n.to_le_bytes()));

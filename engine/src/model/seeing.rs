@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Model, go_on};
+use super::{Model, go_on, inside};
 use crate::checkpoint::Checkpoint;
 use crate::image::Image;
 use crate::rwkv::{Parameter, Rwkv};
@@ -121,8 +121,7 @@ impl Model {
         let eyes = self.eyes()?;
         let _counter = self.progress.begin(format!("looking at {}", image.name), "pictures", 0);
         let pixels = eyes.pixels(image, &self.place.device)?;
-        // On a thread of the pool: from outside, every operation would wait for another thread.
-        rayon::scope(|_| eyes.look(pixels, interrupt))
+        inside(|| eyes.look(pixels, interrupt))
     }
 
     /// The memory after a picture that was looked at.

@@ -87,9 +87,12 @@ fn open(
     let weights = Weights::new(Source::Checkpoint(file), &place.device)
         .counted(&counter)
         .adapted(&adapters)
-        .with_head_eps(loading.head_eps.unwrap_or(HEAD_EPS));
+        .with_head_eps(loading.head_eps.unwrap_or(HEAD_EPS))
+        .kept(loading.keep);
     let other = loading.vision.as_deref().map(Checkpoint::open).transpose()?;
-    let other = other.as_ref().map(|file| Weights::new(Source::Checkpoint(file), &place.device));
+    let other = other
+        .as_ref()
+        .map(|file| Weights::new(Source::Checkpoint(file), &place.device).kept(loading.keep));
     let told = told(file, loading)?;
     let (rwkv, visual) = seeing::parts(&weights, other.as_ref(), &told)?;
     let given = loading.tokenizer.as_deref();
@@ -180,7 +183,9 @@ mod tests {
     use crate::data::Batch;
     use crate::device::choose;
     use crate::rwkv::Version;
+    use crate::tensor::Array;
     use crate::train::{Settings, Trainer};
+    use crate::weights::Keep;
     use std::sync::atomic::AtomicBool;
 
     fn model(name: &str) -> Result<Model> {
@@ -242,5 +247,69 @@ mod tests {
         let refused = other.load_state(&state).unwrap_err().to_string();
         assert!(refused.contains("weights are not those"), "{refused}");
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A toy of RWKV-7 on disk, in half the bits, and how it is loaded.
+    fn stored(keep: Keep) -> Model {
+        let name = format!("rwkv-kept-{}-{keep:?}.safetensors", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        model("toy:rwkv7").unwrap().save(&path, Dtype::BF16).unwrap();
+        let loading = Loading { keep, ..Loading::default() };
+        let model = load(&path.to_string_lossy(), &loading, &choose("cpu").unwrap()).unwrap();
+        std::fs::remove_file(path).unwrap(); // what is mapped stays
+        model
+    }
+
+    fn numbers(model: &Model) -> Vec<(String, Vec<f32>)> {
+        let all = model.parameters().into_iter();
+        all.map(|p| (p.name.clone(), Array::of(p.values()).values())).collect()
+    }
+
+    #[test]
+    fn matrices_are_multiplied_as_they_are_stored() {
+        let plain = stored(Keep::F32);
+        let tokens: Vec<u32> = (0..40).map(|i| i * 5 % 250).collect();
+        let stop = AtomicBool::new(false);
+        let logits = |model: &Model| model.forward(&tokens, &model.state(), &stop).unwrap().0;
+        let expected = logits(&plain).values();
+        for (keep, most) in [
+            (Keep::AsStored, 1e-4),
+            (Keep::Bf16, 1e-4),
+            (Keep::F16, 1e-4), // no number of a toy is small enough to lose digits
+            (Keep::Q8, 0.3),
+            (Keep::Q4, 4.0),
+        ] {
+            let model = stored(keep);
+            let found = logits(&model).values();
+            let far = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < most, "{keep:?}: {far}");
+            // One pass and token by token multiply by other means.
+            let mut state = model.state();
+            for (i, token) in tokens.iter().enumerate() {
+                let (one, next) = model.read(&[*token], &state, &stop).unwrap();
+                let one = one.values();
+                let all = &found[i * one.len()..][..one.len()];
+                let apart = one.iter().zip(all).map(|(a, b)| (a - b).abs());
+                assert!(apart.fold(0.0, f32::max) < 1e-3, "{keep:?} at {i}");
+                state = next;
+            }
+        }
+        assert_eq!(numbers(&stored(Keep::AsStored)), numbers(&plain));
+    }
+
+    #[test]
+    fn who_learns_finds_tensors() {
+        let learnt = |keep| {
+            let mut model = stored(keep);
+            let batch = Batch::new((0..24).collect(), 12).unwrap();
+            let (settings, device) = (Settings::default(), &model.place.device);
+            let mut trainer = Trainer::new(&model.rwkv, &model.state(), device, settings).unwrap();
+            trainer.train_step(&batch, &AtomicBool::new(false)).unwrap();
+            model.learn(&trainer);
+            numbers(&model)
+        };
+        let (plain, packed) = (learnt(Keep::F32), learnt(Keep::AsStored));
+        assert_eq!(plain, packed);
+        assert_ne!(packed, numbers(&stored(Keep::AsStored)), "it learns");
     }
 }

@@ -218,11 +218,23 @@ pub struct Parameter {
     pub id: ParamId,
     /// Its sizes in checkpoints.
     pub shape: Vec<usize>,
-    /// Its numbers, row after row.
-    pub values: Tensor<1>,
+    numbers: Numbers,
 }
 
+/// Where the numbers of a parameter are; packed ones are unpacked when somebody asks for them.
+type Numbers = Box<dyn Fn() -> Tensor<1>>;
+
 impl Parameter {
+    /// A parameter of these numbers.
+    pub fn new(name: String, shape: Vec<usize>, values: Tensor<1>) -> Self {
+        Self { name, id: ParamId::new(), shape, numbers: Box::new(move || values.clone()) }
+    }
+
+    /// Its numbers, row after row.
+    pub fn values(&self) -> Tensor<1> {
+        (self.numbers)()
+    }
+
     /// Whether this is the matrix of a projection, which thin matrices can be hung on.
     pub fn is_projection(&self) -> bool {
         self.shape.len() == 2 && self.name.ends_with(".weight") && self.name != "emb.weight"
@@ -249,7 +261,7 @@ impl ModuleVisitor for Names {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let values = param.base();
+        let dims = param.lazy_shape();
         let name = self.path.join(".");
         // The thin matrices of low-rank tuning, under the names that adapters have.
         let name = match name.rsplit_once(".weight.lora.") {
@@ -259,13 +271,14 @@ impl ModuleVisitor for Names {
         };
         // RWKV-5.0 and 5.1 have one decay and one bonus per head, on one axis.
         let by_head = ["time_decay", "time_first", "time_faaaa"].iter().any(|n| name.ends_with(n));
-        let per_head = by_head && D == 2 && values.dims()[1] == 1;
+        let per_head = by_head && D == 2 && dims[1] == 1;
         let axes = if per_head { D - 1 } else { D };
+        let param = param.clone();
         self.found.push(Parameter {
             name,
             id: param.id,
-            shape: values.dims()[..axes].to_vec(),
-            values: values.flatten(0, D - 1),
+            shape: dims[..axes].to_vec(),
+            numbers: Box::new(move || param.base().flatten(0, D - 1)),
         });
     }
 }

@@ -51,7 +51,7 @@ impl<'a> Tap<'a> {
     }
 
     /// Whether anybody looks.
-    pub(super) fn looks(self) -> bool {
+    pub(crate) fn looks(self) -> bool {
         self.look.is_some()
     }
 

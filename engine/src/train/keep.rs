@@ -107,7 +107,7 @@ impl Trainer {
         let whole = self.settings.tune == Tune::Full;
         for (p, group) in self.pupil.valid().parameters().into_iter().zip(&self.groups) {
             if whole || group.rate > 0.0 {
-                all.push((format!("weights.{}", p.name), p.shape, p.values));
+                all.push((format!("weights.{}", p.name), p.shape.clone(), p.values()));
             }
         }
         for (name, moments) in &self.optimizer.moments {
@@ -146,7 +146,8 @@ impl Trainer {
             Tune::Lora { rank, alpha, .. } => {
                 let factors = self.rwkv().parameters();
                 let factors = factors.into_iter().filter(|p| p.is_factor());
-                let rows = factors.map(|p| (p.name, p.shape, Array::of(p.values).values()));
+                let rows = factors
+                    .map(|p| (p.name.clone(), p.shape.clone(), Array::of(p.values()).values()));
                 let rows: Vec<_> = rows.collect();
                 let file = folder.join("adapter_model.safetensors");
                 checkpoint::save(&file, &rows, Dtype::F32, &BTreeMap::new())?;

@@ -81,7 +81,12 @@ fn names_saved_are_names_loaded() {
         let names: Vec<_> = parameters.iter().map(|p| p.name.clone()).collect();
         let named: Named = parameters
             .into_iter()
-            .map(|p| (p.name, (p.shape, p.values.into_data().try_to_vec::<f32>().unwrap())))
+            .map(|p| {
+                (
+                    p.name.clone(),
+                    (p.shape.clone(), p.values().into_data().try_to_vec::<f32>().unwrap()),
+                )
+            })
             .collect();
         assert_eq!(named.len(), names.len(), "{name}: {names:?}");
         let device = Device::flex();

@@ -66,7 +66,7 @@ impl Projector {
     pub(super) fn load(w: &Weights, d: usize, c: usize, beside: Beside) -> Result<Self> {
         let rectified = beside == Beside::Quarters;
         if w.has("weight") {
-            let o_proj = Linear::new(w.param("weight", [c, d])?);
+            let o_proj = Linear::new(w.matrix("weight", [c, d])?);
             return Ok(Self { proj: None, gate: None, rectified, o_proj, ln_v: None });
         }
         ensure!(

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use super::blend::Blend;
 use super::matrix::{Matrix, Precision, add_product, product};
+use super::packed;
 use super::rows::{Block, Rows, change_each_row, each_row};
 use crate::fused::{Kept, Operation, Saved};
+use crate::packed::Packed;
 
 /// Inputs `x` `[.., in]` and a weight; behind them what comes before the projection needs.
 #[derive(Debug)]
@@ -31,9 +33,42 @@ pub enum Before {
     SquaredRelu,
 }
 
+impl Before {
+    /// What the projection reads of `x`, rows of this width, and of the other inputs.
+    fn read<'a>(self, x: &'a [f32], others: &[&[f32]], width: usize) -> Cow<'a, [f32]> {
+        match self {
+            Self::Nothing => Cow::Borrowed(x),
+            Self::Blend { tokens } => Cow::Owned(blend(x, others, tokens).forward()),
+            Self::SquaredRelu => {
+                let ([y], _) = each_row(x.len() / width, [width], 0, &Relu(x, width));
+                Cow::Owned(y)
+            }
+        }
+    }
+
+    /// Gradients of `x` and of the other inputs from that of what the projection reads.
+    fn back(
+        self,
+        x: &[f32],
+        others: &[&[f32]],
+        width: usize,
+        mut slope: Vec<f32>,
+    ) -> Vec<Vec<f32>> {
+        match self {
+            Self::Nothing => vec![slope],
+            Self::Blend { tokens } => blend(x, others, tokens).backward(&slope).into(),
+            Self::SquaredRelu => {
+                let rows = slope.len() / width;
+                change_each_row(rows, [width], [&mut slope], &ReluBack(x, width));
+                vec![slope]
+            }
+        }
+    }
+}
+
 impl Operation for Linear {
     fn forward(&self, inputs: &[&[f32]], _: bool) -> (Vec<f32>, Kept) {
-        let read = self.read(inputs);
+        let read = self.before.read(inputs[0], &inputs[2..], self.width);
         (product(self.rows(&read), self.weight(inputs[1]).turned(), self.precision), vec![])
     }
 
@@ -42,7 +77,7 @@ impl Operation for Linear {
         let grad = Matrix::new(grad, inputs[0].len() / self.width);
         let mut found = vec![vec![]; inputs.len()];
         if wanted[1] {
-            let read = self.read(inputs);
+            let read = self.before.read(inputs[0], &inputs[2..], self.width);
             let read = self.rows(&read);
             found[1] = match self.turned {
                 true => product(read.turned(), grad, self.precision),
@@ -50,39 +85,18 @@ impl Operation for Linear {
             };
         }
         if wanted.iter().enumerate().any(|(i, wanted)| i != 1 && *wanted) {
-            let mut slope = product(grad, self.weight(inputs[1]), self.precision);
-            match self.before {
-                Before::Nothing => found[0] = slope,
-                Before::Blend { tokens } => {
-                    let [dx, dlast, dmu] = blend(inputs, tokens).backward(&slope);
-                    (found[0], found[2], found[3]) = (dx, dlast, dmu);
-                }
-                Before::SquaredRelu => {
-                    let work = ReluBack(inputs[0], self.width);
-                    let rows = slope.len() / self.width;
-                    change_each_row(rows, [self.width], [&mut slope], &work);
-                    found[0] = slope;
-                }
-            }
+            let slope = product(grad, self.weight(inputs[1]), self.precision);
+            let mut slopes =
+                self.before.back(inputs[0], &inputs[2..], self.width, slope).into_iter();
+            found[0] = slopes.next().unwrap_or_default();
+            found.truncate(2);
+            found.extend(slopes);
         }
         found
     }
 }
 
 impl Linear {
-    /// What the projection reads.
-    fn read<'a>(&self, inputs: &[&'a [f32]]) -> Cow<'a, [f32]> {
-        match self.before {
-            Before::Nothing => Cow::Borrowed(inputs[0]),
-            Before::Blend { tokens } => Cow::Owned(blend(inputs, tokens).forward()),
-            Before::SquaredRelu => {
-                let (x, width) = (inputs[0], self.width);
-                let ([y], _) = each_row(x.len() / width, [width], 0, &Relu(x, width));
-                Cow::Owned(y)
-            }
-        }
-    }
-
     fn rows<'a>(&self, x: &'a [f32]) -> Matrix<'a> {
         Matrix::new(x, x.len() / self.width)
     }
@@ -136,8 +150,34 @@ impl Operation for Affine {
     }
 }
 
-fn blend<'a>(inputs: &[&'a [f32]], tokens: usize) -> Blend<'a> {
-    Blend { x: inputs[0], last: inputs[2], mu: inputs[3], tokens }
+fn blend<'a>(x: &'a [f32], others: &[&'a [f32]], tokens: usize) -> Blend<'a> {
+    Blend { x, last: others[0], mu: others[1], tokens }
+}
+
+/// [`Linear`] with a weight that is not learnt: inputs `x` `[.., in]`, and behind it what comes before
+/// the projection needs.
+#[derive(Debug)]
+pub struct Fixed {
+    /// Applied to `x` before it is projected.
+    pub before: Before,
+    /// `[out, in]`.
+    pub weight: Packed,
+}
+
+impl Operation for Fixed {
+    fn forward(&self, inputs: &[&[f32]], _: bool) -> (Vec<f32>, Kept) {
+        let [_, width] = self.weight.dims();
+        let read = self.before.read(inputs[0], &inputs[1..], width);
+        (packed::product(&read, &self.weight), vec![])
+    }
+
+    fn backward(&self, saved: Saved, grad: &[f32], _: &[bool]) -> Vec<Vec<f32>> {
+        let ([out, width], inputs) = (self.weight.dims(), saved.inputs);
+        let weight = self.weight.values();
+        let grad = Matrix::new(grad, inputs[0].len() / width);
+        let slope = product(grad, Matrix::new(&weight, out), Precision::F32);
+        self.before.back(inputs[0], &inputs[1..], width, slope)
+    }
 }
 
 /// `max(x, 0)²`, and how wide rows are.

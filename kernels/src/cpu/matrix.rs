@@ -60,7 +60,7 @@ pub fn product(a: Matrix, b: Matrix, precision: Precision) -> Vec<f32> {
     // SAFETY: there is room for the product, and all of it is written before it gets its length.
     #[allow(unsafe_code)]
     unsafe {
-        multiply(a, b, out.as_mut_ptr(), 0.0);
+        multiply(a, b, out.as_mut_ptr(), b.columns, 0.0, threads(a, b));
         out.set_len(a.rows * b.columns);
     }
     out
@@ -77,8 +77,37 @@ pub fn add_product(a: Matrix, b: Matrix, precision: Precision, out: &mut [f32]) 
     // SAFETY: as many numbers as the product has, checked above.
     #[allow(unsafe_code)]
     unsafe {
-        multiply(a, b, out.as_mut_ptr(), 1.0);
+        multiply(a, b, out.as_mut_ptr(), b.columns, 1.0, threads(a, b));
     }
+}
+
+/// `a·bᵀ` where `rows` rows of `b` are made strip by strip, when they are needed.
+pub fn product_by_strips(
+    a: Matrix,
+    rows: usize,
+    strip: usize,
+    make: impl Fn(Range<usize>) -> Vec<f32> + Sync,
+) -> Vec<f32> {
+    let mut out = Vec::with_capacity(a.rows * rows);
+    let place = Place(out.as_mut_ptr());
+    let strips: Vec<_> = (0..rows).step_by(strip).collect();
+    strips.into_par_iter().for_each(|first| {
+        let some = first..rows.min(first + strip);
+        let made = make(some.clone());
+        let b = Matrix::new(&made, some.len()).turned();
+        // SAFETY: there is room for `a.rows` rows of `rows` columns, and nobody else writes to these
+        // columns of them.
+        #[allow(unsafe_code)]
+        unsafe {
+            multiply(a, b, place.at(first), rows, 0.0, 1);
+        }
+    });
+    // SAFETY: the strips have all columns, and every number of them has been written.
+    #[allow(unsafe_code)]
+    unsafe {
+        out.set_len(a.rows * rows);
+    }
+    out
 }
 
 /// Where several threads write to places of their own.
@@ -95,12 +124,13 @@ impl Place {
     }
 }
 
-/// `out = kept·out + a·b`; with `kept` 0 what is there is not read.
+/// `out = kept·out + a·b`, where rows of `out` begin `step` numbers apart; with `kept` 0 what is there
+/// is not read. So many threads work on it.
 ///
 /// # Safety
-/// `out` must have room for `a.rows · b.columns` numbers.
+/// `out` must have room for `a.rows` rows of `b.columns` numbers, and nobody else may use them.
 #[allow(unsafe_code)]
-unsafe fn multiply(a: Matrix, b: Matrix, out: *mut f32, kept: f32) {
+unsafe fn multiply(a: Matrix, b: Matrix, out: *mut f32, step: usize, kept: f32, threads: usize) {
     assert_eq!(a.columns, b.rows, "as many columns as rows");
     let (m, n, k) = (a.rows, b.columns, a.columns);
     let ((a_column, a_row), (b_column, b_row)) = (a.steps(), b.steps());
@@ -113,9 +143,9 @@ unsafe fn multiply(a: Matrix, b: Matrix, out: *mut f32, kept: f32) {
                 rows.len(),
                 columns.len(),
                 k,
-                place.at(rows.start * n + columns.start),
+                place.at(rows.start * step + columns.start),
                 1,
-                n as isize,
+                step as isize,
                 kept != 0.0,
                 a.numbers.as_ptr().offset(rows.start as isize * a_row),
                 a_column,
@@ -132,7 +162,6 @@ unsafe fn multiply(a: Matrix, b: Matrix, out: *mut f32, kept: f32) {
             );
         }
     };
-    let threads = if m * n * k < WORTH_THREADS { 1 } else { rayon::current_num_threads() };
     if threads == 1 {
         return part(0..m, 0..n);
     }
@@ -147,6 +176,12 @@ unsafe fn multiply(a: Matrix, b: Matrix, out: *mut f32, kept: f32) {
         true => cut(m).for_each(|rows| part(rows, 0..n)),
         false => cut(n).for_each(|columns| part(0..m, columns)),
     }
+}
+
+/// How many threads a product is worth.
+fn threads(a: Matrix, b: Matrix) -> usize {
+    let work = a.rows * a.columns * b.columns;
+    if work < WORTH_THREADS { 1 } else { rayon::current_num_threads() }
 }
 
 /// Parts of a product for each thread.

@@ -67,7 +67,7 @@ pub fn begins(model: &Model, options: &mut OptionMap, state: &State) -> Fallible
 
 fn template(model: &Model, options: &mut OptionMap, state: &State) -> Fallible<Template> {
     let formats: Vec<_> = FORMATS.iter().map(|format| (format.name, format)).collect();
-    let format = one_of(options, "format", &formats)?;
+    let format = options.one_of("format", &formats)?;
     let names = [options.text("user", "")?, options.text("assistant", "")?];
     let system = Some(options.text("system", "")?).filter(|text| !text.is_empty());
     let guess = || {
@@ -77,9 +77,9 @@ fn template(model: &Model, options: &mut OptionMap, state: &State) -> Fallible<T
         if wanted && !guess.has_names() { &FORMATS[0] } else { guess }
     };
     let mut template = Template::new(format.unwrap_or_else(guess));
-    template.effort = one_of(options, "effort", &Effort::ALL)?;
+    template.effort = options.one_of("effort", &Effort::ALL)?;
     let usual = if template.effort.is_some() { Think::On } else { Think::Off };
-    template.think = one_of(options, "think", &Think::ALL)?.unwrap_or(usual);
+    template.think = options.one_of("think", &Think::ALL)?.unwrap_or(usual);
     template.tools = options.texts("tools")?;
     template.bos = begins(model, options, state)?;
     template.system = system;
@@ -90,21 +90,4 @@ fn template(model: &Model, options: &mut OptionMap, state: &State) -> Fallible<T
         }
     }
     Ok(template)
-}
-
-/// The choice that the option `key` names.
-fn one_of<T: Copy>(
-    options: &mut OptionMap,
-    key: &'static str,
-    choices: &[(&str, T)],
-) -> Fallible<Option<T>> {
-    let name = options.text(key, "")?;
-    if name.is_empty() {
-        return Ok(None);
-    }
-    let known: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-    let found = choices.iter().find(|(known, _)| *known == name);
-    let unknown =
-        || fail(format!("new_chat: `{key}` must be one of {}, not {name}", known.join(", ")));
-    found.map(|(_, value)| Some(*value)).ok_or_else(unknown)
 }

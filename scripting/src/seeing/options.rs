@@ -39,34 +39,16 @@ pub fn told(options: &mut OptionMap) -> Fallible<Told> {
         (None, Some(rows)) => Some(Pool::Adaptive(count(rows))),
         (None, None) => None,
     };
-    told.way = named(options, "scan", &SCANS)?;
-    told.placement = named(options, "image_position", &PLACES)?;
+    told.way = options.one_of("scan", &SCANS)?;
+    told.placement = options.one_of("image_position", &PLACES)?;
     Ok(told)
-}
-
-/// What a name stands for, if one is given.
-fn named<T: Copy>(
-    options: &mut OptionMap,
-    key: &'static str,
-    known: &[(&str, T)],
-) -> Fallible<Option<T>> {
-    let said = options.text(key, "")?;
-    if said.is_empty() {
-        return Ok(None);
-    }
-    let found = known.iter().find(|(name, _)| *name == said);
-    let names = || known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    match found {
-        Some((_, value)) => Ok(Some(*value)),
-        None => Err(fail(format!("`{key}` must be one of {}, not {said}", names()))),
-    }
 }
 
 /// What comes between the tower and the language model; as released if nothing is said.
 pub fn between(options: &mut OptionMap, version: Version) -> Fallible<Between> {
     let usual = if version == Version::V7 { Between::Gated } else { Between::Linear };
     let known = [("linear", Between::Linear), ("gated", Between::Gated)];
-    Ok(named(options, "projector", &known)?.unwrap_or(usual))
+    Ok(options.one_of("projector", &known)?.unwrap_or(usual))
 }
 
 /// How large a new tower is to be, if one is asked for.

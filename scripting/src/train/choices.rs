@@ -36,16 +36,12 @@ pub fn choices(host: &Host, options: Map) -> Fallible<Choices> {
         accumulate: count(options.integer("accumulate", 1, 1..=1 << 20)?),
         freeze: options.texts("freeze")?.into_iter().map(Pattern).collect(),
         rates: rates(&mut options)?,
-        carry: named(&mut options, "carry", &Carry::NAMES)?,
+        carry: options.one_of("carry", &Carry::NAMES)?.unwrap_or(usual.carry),
         chunk: count(options.integer("chunk", 0, 0..=1 << 30)?),
         restart: options.number("restart", usual.restart, 0.0..=1.0)?,
         start: start(&mut options)?,
         tune: tune(&mut options)?,
-        precision: named(
-            &mut options,
-            "precision",
-            &[("f32", Precision::F32), ("bf16", Precision::Bf16)],
-        )?,
+        precision: options.one_of("precision", &PRECISIONS)?.unwrap_or(usual.precision),
         recompute: options.flag("recompute", false)?,
         seed,
     };
@@ -53,6 +49,8 @@ pub fn choices(host: &Host, options: Map) -> Fallible<Choices> {
     options.finish()?;
     Ok(Choices { settings, batch_size })
 }
+
+const PRECISIONS: [(&str, Precision); 2] = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
 
 /// A value made by a function of `optim::`.
 fn recipe<T: Clone + 'static>(
@@ -64,17 +62,6 @@ fn recipe<T: Clone + 'static>(
     let wrong =
         fail(format!("new_trainer: `{key}` must be made by {maker}, not {}", words(&value)));
     value.try_cast::<T>().map(Some).ok_or(wrong)
-}
-
-/// One of several values by its name; the first where none is given.
-fn named<T: Clone>(options: &mut OptionMap, key: &'static str, known: &[(&str, T)]) -> Fallible<T> {
-    let name = options.text(key, known[0].0)?;
-    let found = known.iter().find(|(known, _)| *known == name);
-    found.map(|(_, value)| value.clone()).ok_or_else(|| {
-        let names: Vec<_> = known.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        let names = names.join(", ");
-        fail(format!("new_trainer: `{key}` must be one of {names}, not \"{name}\""))
-    })
 }
 
 fn rates(options: &mut OptionMap) -> Fallible<Vec<(Pattern, f64)>> {
@@ -97,7 +84,7 @@ fn start(options: &mut OptionMap) -> Fallible<Start> {
     let strength = options.number("noise", 1.0, 0.0..)?;
     let known =
         [("zero", Start::Zero), ("learned", Start::Learned), ("noise", Start::Noise { strength })];
-    named(options, "init_state", &known)
+    Ok(options.one_of("init_state", &known)?.unwrap_or(Start::Zero))
 }
 
 fn tune(options: &mut OptionMap) -> Fallible<Tune> {
@@ -113,5 +100,5 @@ fn tune(options: &mut OptionMap) -> Fallible<Tune> {
         ("lora", Tune::Lora { rank: rank as usize, alpha, targets }),
         ("state", Tune::State),
     ];
-    named(options, "tune", &known)
+    Ok(options.one_of("tune", &known)?.unwrap_or(Tune::Full))
 }

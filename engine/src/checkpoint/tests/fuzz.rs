@@ -7,7 +7,7 @@ use crate::tests::fuzz;
 fn open(bytes: &[u8]) -> Result<usize> {
     let contents = read(bytes)?.checked(bytes.len())?;
     let contents = dialect::canonical(contents)?;
-    Ok(contents.tensors.values().map(|tensor| tensor.values(&[bytes], |_, _| {}).len()).sum())
+    Ok(contents.tensors.values().map(|tensor| tensor.values(|_| bytes, |_, _| {}).len()).sum())
 }
 
 #[test]

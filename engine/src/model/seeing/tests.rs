@@ -73,7 +73,9 @@ fn tower_and_projector_may_lie_in_files_of_their_own() {
         let rows: Vec<_> = whole
             .parameters()
             .into_iter()
-            .filter_map(|p| Some((keep(&p.name)?, p.shape, Array::of(p.values).values())))
+            .filter_map(|p| {
+                Some((keep(&p.name.clone())?, p.shape.clone(), Array::of(p.values()).values()))
+            })
             .collect();
         let path = folder.file(name);
         crate::checkpoint::save(Path::new(&path), &rows, Dtype::F32, &Default::default()).unwrap();
@@ -135,7 +137,7 @@ fn a_generation_that_is_not_read_is_named() {
     let mut rows: Vec<_> = toy("toy:visualrwkv7")
         .parameters()
         .into_iter()
-        .map(|p| (p.name, p.shape, Array::of(p.values).values()))
+        .map(|p| (p.name.clone(), p.shape.clone(), Array::of(p.values()).values()))
         .collect();
     rows.push(("vtc.blocks.0.att.x_r".to_string(), vec![1], vec![0.0]));
     let path = folder.file("compressed.safetensors");

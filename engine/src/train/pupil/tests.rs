@@ -52,7 +52,7 @@ fn changed(model: &Model, name: &str, at: usize, by: f32) -> f64 {
     let mut named: crate::weights::Named = model
         .parameters()
         .into_iter()
-        .map(|p| (p.name, (p.shape, Array::of(p.values).values())))
+        .map(|p| (p.name.clone(), (p.shape.clone(), Array::of(p.values()).values())))
         .collect();
     named.get_mut(name).unwrap().1[at] += by;
     let told = model.visual.as_ref().unwrap().told();
@@ -118,7 +118,7 @@ fn the_first_stage_teaches_the_projector_alone() {
         let mut learnt = model.clone();
         learnt.learn(&trainer);
         for (before, after) in model.parameters().into_iter().zip(learnt.parameters()) {
-            let same = before.values.to_data() == after.values.to_data();
+            let same = before.values().to_data() == after.values().to_data();
             assert_eq!(same, !before.name.starts_with("proj."), "{}", before.name);
         }
     }

@@ -1,0 +1,184 @@
+//! Weights in fewer bits than they are computed with. They are read, not learnt: gradients pass
+//! through them to what they are multiplied with.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::cpu::{packed as cpu, packing};
+
+/// Bytes that stay where they are: a file in memory, or what was made from one.
+pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// How the numbers of a weight are stored, row after row, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// The upper half of an f32: eight significant bits.
+    Bf16,
+    /// Half precision: eleven significant bits.
+    F16,
+    /// Blocks of 32 numbers, ggml's Q8_0: a scale in half precision, then 8 bits each.
+    Q8,
+    /// Blocks of 32 numbers, ggml's Q4_0: a scale in half precision, then 4 bits each; number `i`
+    /// shares a byte with number `i + 16`.
+    Q4,
+}
+
+impl Storage {
+    /// Numbers of a block and the bytes it takes.
+    pub fn block(self) -> [usize; 2] {
+        match self {
+            Self::Bf16 | Self::F16 => [1, 2],
+            Self::Q8 => [32, 34],
+            Self::Q4 => [32, 18],
+        }
+    }
+
+    /// Bytes of a row of `width` numbers; none where it is no whole number of blocks.
+    fn row(self, width: usize) -> Option<usize> {
+        let [numbers, bytes] = self.block();
+        width.is_multiple_of(numbers).then(|| width / numbers * bytes)
+    }
+}
+
+/// A weight `[out, in]` as it is stored. Cloning it copies no numbers.
+#[derive(Clone)]
+pub struct Packed {
+    bytes: Bytes,
+    range: Range<usize>,
+    dims: [usize; 2],
+    storage: Storage,
+}
+
+impl Packed {
+    /// The weight `dims` `[out, in]` in a range of `bytes`; none where a row is no whole number of
+    /// blocks, and where the range has another length.
+    pub fn new(
+        bytes: Bytes,
+        range: Range<usize>,
+        dims: [usize; 2],
+        storage: Storage,
+    ) -> Option<Self> {
+        let wanted = storage.row(dims[1])?.checked_mul(dims[0])?;
+        let found = (*bytes).as_ref().get(range.clone())?;
+        (found.len() == wanted).then_some(())?;
+        // Numbers of 16 bits are read as such; a file may have them anywhere.
+        if storage.block()[0] == 1 && found.as_ptr().addr() % 2 != 0 {
+            let copy: Vec<u16> =
+                found.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
+            return Some(Self { bytes: Arc::new(Words(copy)), range: 0..wanted, dims, storage });
+        }
+        Some(Self { bytes, range, dims, storage })
+    }
+
+    /// The weight `dims` `[out, in]` of these numbers, rounded to what `storage` can tell; none
+    /// where a row is no whole number of blocks.
+    pub fn of(values: &[f32], dims: [usize; 2], storage: Storage) -> Option<Self> {
+        let row = storage.row(dims[1])?;
+        assert_eq!(values.len(), dims[0] * dims[1], "a weight has all of its numbers");
+        let bytes = packing::pack(values, dims[1], storage);
+        Self::new(Arc::new(Words(bytes)), 0..row * dims[0], dims, storage)
+    }
+
+    /// Rows and columns: `[out, in]`.
+    pub fn dims(&self) -> [usize; 2] {
+        self.dims
+    }
+
+    /// How its numbers are stored.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// What is stored, row after row.
+    pub fn bytes(&self) -> &[u8] {
+        &(*self.bytes).as_ref()[self.range.clone()]
+    }
+
+    /// Whether all its numbers are finite.
+    pub fn is_finite(&self) -> bool {
+        cpu::is_finite(self.bytes(), self.storage)
+    }
+
+    /// Its numbers, row after row.
+    pub fn values(&self) -> Vec<f32> {
+        cpu::unpack(self.bytes(), self.dims[1], self.storage)
+    }
+
+    /// Its numbers `[out, in]` as a tensor that can be learnt.
+    pub fn tensor(&self, device: &Device) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(self.values(), self.dims), device)
+    }
+
+    /// Some of its rows, `[rows, in]`: how embeddings are looked up.
+    ///
+    /// # Panics
+    /// For a row that is not there.
+    pub fn rows(&self, rows: &[usize], device: &Device) -> Tensor<2> {
+        let (all, width) = (self.bytes(), self.dims[1]);
+        let row = all.len() / self.dims[0].max(1);
+        let values =
+            rows.iter().flat_map(|i| cpu::unpack(&all[i * row..][..row], width, self.storage));
+        Tensor::from_data(TensorData::new(values.collect(), [rows.len(), width]), device)
+    }
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [out, width] = self.dims;
+        write!(f, "Packed [{out}, {width}] {:?}", self.storage)
+    }
+}
+
+/// Bytes of our own, where numbers of 16 bits can lie.
+struct Words(Vec<u16>);
+
+impl AsRef<[u8]> for Words {
+    fn as_ref(&self) -> &[u8] {
+        pulp::bytemuck::cast_slice(&self.0)
+    }
+}
+
+/// A weight of a projection, `[out, in]`.
+#[derive(Clone, Debug)]
+pub enum Weight {
+    /// As a tensor, which can be learnt.
+    Plain(Tensor<2>),
+    /// As it is stored.
+    Packed(Packed),
+}
+
+impl Weight {
+    /// Rows and columns: `[out, in]`.
+    pub fn dims(&self) -> [usize; 2] {
+        match self {
+            Self::Plain(weight) => weight.dims(),
+            Self::Packed(weight) => weight.dims(),
+        }
+    }
+
+    /// As a tensor.
+    pub fn plain(self, device: &Device) -> Tensor<2> {
+        match self {
+            Self::Plain(weight) => weight,
+            Self::Packed(weight) => weight.tensor(device),
+        }
+    }
+}
+
+impl From<Tensor<2>> for Weight {
+    fn from(weight: Tensor<2>) -> Self {
+        Self::Plain(weight)
+    }
+}
+
+impl From<Packed> for Weight {
+    fn from(weight: Packed) -> Self {
+        Self::Packed(weight)
+    }
+}
+
+#[cfg(test)]
+mod tests;
