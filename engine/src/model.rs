@@ -358,6 +358,6 @@ impl Model {
     }
 }
 /// Works on a thread of the pool: from outside, every operation would wait for another thread.
-fn inside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn inside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| work())
 }

@@ -32,6 +32,7 @@ use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 
 use crate::data::{Batch, Position};
+use crate::model::inside;
 use crate::rwkv::Rwkv;
 use crate::state::State;
 use crate::visual::Visual;
@@ -175,8 +176,7 @@ impl Trainer {
     /// When a number is no longer finite, and when `interrupt` is set; the weights are then what
     /// they were.
     pub fn train_step(&mut self, batch: &Batch, interrupt: &AtomicBool) -> Result<Step> {
-        // On a thread of the pool: from outside, every operation would wait for another thread.
-        rayon::scope(|_| self.learn(batch, interrupt))
+        inside(|| self.learn(batch, interrupt))
     }
 
     fn learn(&mut self, batch: &Batch, interrupt: &AtomicBool) -> Result<Step> {

@@ -64,12 +64,6 @@ impl Packed {
         let wanted = storage.row(dims[1])?.checked_mul(dims[0])?;
         let found = (*bytes).as_ref().get(range.clone())?;
         (found.len() == wanted).then_some(())?;
-        // Numbers of 16 bits are read as such; a file may have them anywhere.
-        if storage.block()[0] == 1 && found.as_ptr().addr() % 2 != 0 {
-            let copy: Vec<u16> =
-                found.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
-            return Some(Self { bytes: Arc::new(Words(copy)), range: 0..wanted, dims, storage });
-        }
         Some(Self { bytes, range, dims, storage })
     }
 
@@ -78,8 +72,8 @@ impl Packed {
     pub fn of(values: &[f32], dims: [usize; 2], storage: Storage) -> Option<Self> {
         let row = storage.row(dims[1])?;
         assert_eq!(values.len(), dims[0] * dims[1], "a weight has all of its numbers");
-        let bytes = packing::pack(values, dims[1], storage);
-        Self::new(Arc::new(Words(bytes)), 0..row * dims[0], dims, storage)
+        let bytes: Bytes = Arc::new(packing::pack(values, storage));
+        Self::new(bytes, 0..row * dims[0], dims, storage)
     }
 
     /// Rows and columns: `[out, in]`.
@@ -104,7 +98,7 @@ impl Packed {
 
     /// Its numbers, row after row.
     pub fn values(&self) -> Vec<f32> {
-        cpu::unpack(self.bytes(), self.dims[1], self.storage)
+        cpu::unpack(self.bytes(), self.storage)
     }
 
     /// Its numbers `[out, in]` as a tensor that can be learnt.
@@ -119,8 +113,7 @@ impl Packed {
     pub fn rows(&self, rows: &[usize], device: &Device) -> Tensor<2> {
         let (all, width) = (self.bytes(), self.dims[1]);
         let row = all.len() / self.dims[0].max(1);
-        let values =
-            rows.iter().flat_map(|i| cpu::unpack(&all[i * row..][..row], width, self.storage));
+        let values = rows.iter().flat_map(|i| cpu::unpack(&all[i * row..][..row], self.storage));
         Tensor::from_data(TensorData::new(values.collect(), [rows.len(), width]), device)
     }
 }
@@ -129,15 +122,6 @@ impl fmt::Debug for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [out, width] = self.dims;
         write!(f, "Packed [{out}, {width}] {:?}", self.storage)
-    }
-}
-
-/// Bytes of our own, where numbers of 16 bits can lie.
-struct Words(Vec<u16>);
-
-impl AsRef<[u8]> for Words {
-    fn as_ref(&self) -> &[u8] {
-        pulp::bytemuck::cast_slice(&self.0)
     }
 }
 

@@ -102,13 +102,29 @@ impl OptionMap {
         if said.is_empty() {
             return Ok(None);
         }
+        self.known_as(key, known, &said).map(Some)
+    }
+
+    /// What a name stands for; the first if none is given.
+    ///
+    /// # Errors
+    /// When it is no known one.
+    pub fn one_or_first<T: Clone>(
+        &mut self,
+        key: &'static str,
+        known: &[(&str, T)],
+    ) -> Fallible<T> {
+        let said = self.text(key, known[0].0)?;
+        self.known_as(key, known, &said)
+    }
+
+    fn known_as<T: Clone>(&self, key: &str, known: &[(&str, T)], said: &str) -> Fallible<T> {
         let found = known.iter().find(|(name, _)| *name == said);
-        let unknown = || {
+        found.map(|(_, value)| value.clone()).ok_or_else(|| {
             let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
             let what = self.what;
             fail(format!("{what}: `{key}` must be one of {}, not {said}", names.join(", ")))
-        };
-        found.map(|(_, value)| Some(value.clone())).ok_or_else(unknown)
+        })
     }
 
     /// One string or an array of them.

@@ -45,13 +45,8 @@ fn compare(
     let host = Host::of(context);
     let mut options = OptionMap::new("rank", options);
     let state = model.first_state("rank", &mut options)?;
-    let name = options.text("normalise", "sum")?;
+    let measure = options.one_or_first("normalise", Measure::NAMES)?;
     options.finish()?;
-    let measure = Measure::NAMES.iter().find(|(known, _)| *known == name).map(|(_, it)| *it);
-    let measure = measure.ok_or_else(|| {
-        let names: Vec<_> = Measure::NAMES.iter().map(|(name, _)| *name).collect();
-        fail(format!("rank: `normalise` must be one of {}, not {name}", names.join(", ")))
-    })?;
     if let Some(wrong) = choices.iter().find(|choice| !choice.is_string()) {
         return Err(fail(format!("rank: a choice is a string, not {}", words(wrong))));
     }

@@ -50,7 +50,8 @@ pub(super) fn parts(
     other: Option<&Weights>,
     told: &Told,
 ) -> Result<(Rwkv, Option<Visual>)> {
-    let has = |part: &str| weights.names().into_iter().find(|name| name.contains(part));
+    let names = weights.names();
+    let has = |part: &str| names.iter().find(|name| name.contains(part));
     if let Some((name, which)) = UNREAD.iter().find_map(|(part, which)| Some((has(part)?, which))) {
         bail!(
             "{} is {which}: `{name}`. Of VisualRWKV, 5.0, 5.1, 6.0 to 6.11, HD, UHD, 7.00 and 7.01 \

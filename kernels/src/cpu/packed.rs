@@ -5,8 +5,9 @@
 //! multiplied as matrices. In both cases the numbers are multiplied as f32: what is stored is exact,
 //! and what it is multiplied with is not rounded.
 
+use std::marker::PhantomData;
+
 use pulp::NullaryFnOnce;
-use pulp::bytemuck::cast_slice;
 use rayon::prelude::*;
 
 use super::matrix::{Matrix, product_by_strips};
@@ -40,31 +41,31 @@ pub fn product(x: &[f32], weight: &Packed) -> Vec<f32> {
     }
     let mut found = Vec::with_capacity(rows * out);
     let mut x = x;
-    while !x.is_empty() {
-        let some = [8, 4, 2, 1].into_iter().find(|some| some * width <= x.len());
-        let (some, rest) = x.split_at(some.expect("x has whole rows") * width);
-        match some.len() / width {
-            8 => found.extend(few::<8>(some, weight)),
-            4 => found.extend(few::<4>(some, weight)),
-            2 => found.extend(few::<2>(some, weight)),
-            _ => found.extend(few::<1>(some, weight)),
+    for (some, few) in PIECES {
+        while !x.is_empty() && x.len() >= some * width {
+            let (piece, rest) = x.split_at(some * width);
+            found.extend(few(piece, weight));
+            x = rest;
         }
-        x = rest;
     }
     found
 }
 
-/// Numbers of a weight, row after row, of a range that begins with a row.
-pub fn unpack(bytes: &[u8], width: usize, storage: Storage) -> Vec<f32> {
+/// [`product`] of so many rows at once.
+type Few = fn(&[f32], &Packed) -> Vec<f32>;
+
+const PIECES: [(usize, Few); 4] = [(8, few::<8>), (4, few::<4>), (2, few::<2>), (1, few::<1>)];
+
+/// The numbers in whole blocks of bytes, one after the other.
+pub fn unpack(bytes: &[u8], storage: Storage) -> Vec<f32> {
     let [numbers, size] = storage.block();
     let mut values = vec![0.0; bytes.len() / size * numbers];
-    if width > 0 {
-        match storage {
-            Storage::Bf16 => widely(Unpack::<Bf16>(Bf16::units(bytes), &mut values)),
-            Storage::F16 => widely(Unpack::<F16>(F16::units(bytes), &mut values)),
-            Storage::Q8 => widely(Unpack::<Q8>(Q8::units(bytes), &mut values)),
-            Storage::Q4 => widely(Unpack::<Q4>(Q4::units(bytes), &mut values)),
-        }
+    let to = &mut values;
+    match storage {
+        Storage::Bf16 => widely(Unpack(Bf16, bytes.as_chunks().0, to)),
+        Storage::F16 => widely(Unpack(F16, bytes.as_chunks().0, to)),
+        Storage::Q8 => widely(Unpack(Q8, bytes.as_chunks().0, to)),
+        Storage::Q4 => widely(Unpack(Q4, bytes.as_chunks().0, to)),
     }
     values
 }
@@ -73,52 +74,34 @@ pub fn unpack(bytes: &[u8], width: usize, storage: Storage) -> Vec<f32> {
 pub fn is_finite(bytes: &[u8], storage: Storage) -> bool {
     // All bits of the exponent.
     let most = if storage == Storage::Bf16 { 0x7F80 } else { 0x7C00 };
-    let finite = |half: u16| half & most != most;
+    let finite = |[low, high]: [u8; 2]| u16::from_le_bytes([low, high]) & most != most;
     let [numbers, size] = storage.block();
     if numbers > 1 {
-        return bytes
-            .par_chunks(size)
-            .all(|block| finite(u16::from_le_bytes([block[0], block[1]])));
+        return bytes.par_chunks(size).all(|block| finite([block[0], block[1]]));
     }
-    let all = |halves: &[u16]| halves.iter().fold(true, |all, half| all & finite(*half));
-    cast_slice::<u8, u16>(bytes).par_chunks(1 << 16).all(all)
+    let all = |halves: &[[u8; 2]]| halves.iter().fold(true, |all, half| all & finite(*half));
+    bytes.as_chunks().0.par_chunks(1 << 16).all(all)
 }
 
-/// How 32 numbers are stored.
-trait Stored: Sync {
-    /// What is read at once at least.
-    type Unit: Copy + Sync;
-
-    /// Nothing but zeros.
-    const ZERO: Self::Unit;
-
-    /// How many of them hold 32 numbers.
+/// How 32 numbers are stored, in units of `N` bytes.
+trait Stored<const N: usize>: Sync {
+    /// How many units hold 32 numbers.
     const UNITS: usize;
 
-    fn units(bytes: &[u8]) -> &[Self::Unit];
-
     /// The 32 numbers of as many units.
-    fn load(units: &[Self::Unit]) -> [f32; BLOCK];
+    fn load(units: &[[u8; N]]) -> [f32; BLOCK];
 }
 
 struct Bf16;
 
-impl Stored for Bf16 {
-    type Unit = u16;
-
-    const ZERO: u16 = 0;
-
+impl Stored<2> for Bf16 {
     const UNITS: usize = BLOCK;
 
-    fn units(bytes: &[u8]) -> &[u16] {
-        cast_slice(bytes)
-    }
-
     #[inline(always)]
-    fn load(units: &[u16]) -> [f32; BLOCK] {
+    fn load(units: &[[u8; 2]]) -> [f32; BLOCK] {
         let mut numbers = [0.0; BLOCK];
         for i in 0..BLOCK {
-            numbers[i] = f32::from_bits(u32::from(units[i]) << 16);
+            numbers[i] = f32::from_bits(u32::from(u16::from_le_bytes(units[i])) << 16);
         }
         numbers
     }
@@ -126,22 +109,14 @@ impl Stored for Bf16 {
 
 struct F16;
 
-impl Stored for F16 {
-    type Unit = u16;
-
-    const ZERO: u16 = 0;
-
+impl Stored<2> for F16 {
     const UNITS: usize = BLOCK;
 
-    fn units(bytes: &[u8]) -> &[u16] {
-        cast_slice(bytes)
-    }
-
     #[inline(always)]
-    fn load(units: &[u16]) -> [f32; BLOCK] {
+    fn load(units: &[[u8; 2]]) -> [f32; BLOCK] {
         let mut numbers = [0.0; BLOCK];
         for i in 0..BLOCK {
-            numbers[i] = widened(units[i]);
+            numbers[i] = widened(u16::from_le_bytes(units[i]));
         }
         numbers
     }
@@ -163,16 +138,8 @@ fn widened(half: u16) -> f32 {
 
 struct Q8;
 
-impl Stored for Q8 {
-    type Unit = [u8; 34];
-
-    const ZERO: [u8; 34] = [0; 34];
-
+impl Stored<34> for Q8 {
     const UNITS: usize = 1;
-
-    fn units(bytes: &[u8]) -> &[[u8; 34]] {
-        bytes.as_chunks().0
-    }
 
     #[inline(always)]
     fn load(units: &[[u8; 34]]) -> [f32; BLOCK] {
@@ -188,16 +155,8 @@ impl Stored for Q8 {
 
 struct Q4;
 
-impl Stored for Q4 {
-    type Unit = [u8; 18];
-
-    const ZERO: [u8; 18] = [0; 18];
-
+impl Stored<18> for Q4 {
     const UNITS: usize = 1;
-
-    fn units(bytes: &[u8]) -> &[[u8; 18]] {
-        bytes.as_chunks().0
-    }
 
     #[inline(always)]
     fn load(units: &[[u8; 18]]) -> [f32; BLOCK] {
@@ -216,18 +175,18 @@ impl Stored for Q4 {
 
 /// [`product`] of `K` rows.
 fn few<const K: usize>(x: &[f32], weight: &Packed) -> Vec<f32> {
-    let bytes = weight.bytes();
+    let (bytes, dims) = (weight.bytes(), weight.dims());
     match weight.storage() {
-        Storage::Bf16 => each_row::<Bf16, K>(x, Bf16::units(bytes), weight.dims()),
-        Storage::F16 => each_row::<F16, K>(x, F16::units(bytes), weight.dims()),
-        Storage::Q8 => each_row::<Q8, K>(x, Q8::units(bytes), weight.dims()),
-        Storage::Q4 => each_row::<Q4, K>(x, Q4::units(bytes), weight.dims()),
+        Storage::Bf16 => each_row::<2, Bf16, K>(x, bytes.as_chunks().0, dims),
+        Storage::F16 => each_row::<2, F16, K>(x, bytes.as_chunks().0, dims),
+        Storage::Q8 => each_row::<34, Q8, K>(x, bytes.as_chunks().0, dims),
+        Storage::Q4 => each_row::<18, Q4, K>(x, bytes.as_chunks().0, dims),
     }
 }
 
-fn each_row<B: Stored, const K: usize>(
+fn each_row<const N: usize, B: Stored<N>, const K: usize>(
     x: &[f32],
-    units: &[B::Unit],
+    units: &[[u8; N]],
     [out, width]: [usize; 2],
 ) -> Vec<f32> {
     let mut rows = [&x[..0]; K];
@@ -239,8 +198,8 @@ fn each_row<B: Stored, const K: usize>(
     let threads = if out * width < WORTH_A_THREAD { 1 } else { rayon::current_num_threads() };
     let part = out.div_ceil(threads).next_multiple_of(SIDE_BY_SIDE).max(1);
     let row = units.len() / out.max(1);
-    let work = |(found, units): (&mut [[f32; K]], &[B::Unit])| {
-        widely(Dots::<B, K> { x: rows, units, row, found });
+    let work = |(found, units): (&mut [[f32; K]], &[[u8; N]])| {
+        widely(Dots::<N, B, K> { x: rows, units, row, found, stored: PhantomData });
     };
     if threads == 1 {
         work((&mut found, units));
@@ -255,20 +214,21 @@ fn each_row<B: Stored, const K: usize>(
 }
 
 /// Every row of a weight with every row of `x`.
-struct Dots<'a, B: Stored, const K: usize> {
+struct Dots<'a, const N: usize, B: Stored<N>, const K: usize> {
     x: [&'a [f32]; K],
-    units: &'a [B::Unit],
+    units: &'a [[u8; N]],
     /// Units of a row.
     row: usize,
     found: &'a mut [[f32; K]],
+    stored: PhantomData<B>,
 }
 
-impl<B: Stored, const K: usize> NullaryFnOnce for Dots<'_, B, K> {
+impl<const N: usize, B: Stored<N>, const K: usize> NullaryFnOnce for Dots<'_, N, B, K> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { x, units, row, found } = self;
+        let Self { x, units, row, found, .. } = self;
         let (groups, rest) = found.as_chunks_mut::<SIDE_BY_SIDE>();
         let mut units = units;
         for group in groups {
@@ -277,19 +237,19 @@ impl<B: Stored, const K: usize> NullaryFnOnce for Dots<'_, B, K> {
             for (i, part) in rows.iter_mut().enumerate() {
                 *part = &some[i * row..][..row];
             }
-            dots::<B, SIDE_BY_SIDE, K>(rows, x, group);
+            dots::<N, B, SIDE_BY_SIDE, K>(rows, x, group);
             units = more;
         }
         for (i, found) in rest.iter_mut().enumerate() {
-            dots::<B, 1, K>([&units[i * row..][..row]], x, std::array::from_mut(found));
+            dots::<N, B, 1, K>([&units[i * row..][..row]], x, std::array::from_mut(found));
         }
     }
 }
 
 /// `R` rows of a weight with `K` rows of `x`.
 #[inline(always)]
-fn dots<B: Stored, const R: usize, const K: usize>(
-    rows: [&[B::Unit]; R],
+fn dots<const N: usize, B: Stored<N>, const R: usize, const K: usize>(
+    rows: [&[[u8; N]]; R],
     x: [&[f32]; K],
     found: &mut [[f32; K]; R],
 ) {
@@ -309,7 +269,7 @@ fn dots<B: Stored, const R: usize, const K: usize>(
     let rest = x[0].len() - from;
     if rest > 0 {
         for r in 0..R {
-            let mut units = [B::ZERO; BLOCK];
+            let mut units = [[0; N]; BLOCK];
             units[..rest].copy_from_slice(&rows[r][first..first + rest]);
             let w = B::load(&units);
             for k in 0..K {
@@ -338,14 +298,14 @@ fn add(w: &[f32; BLOCK], x: &[f32], sums: &mut [f32; LANES]) {
 }
 
 /// Unpacks whole units.
-struct Unpack<'a, B: Stored>(&'a [B::Unit], &'a mut [f32]);
+struct Unpack<'a, const N: usize, B: Stored<N>>(B, &'a [[u8; N]], &'a mut [f32]);
 
-impl<B: Stored> NullaryFnOnce for Unpack<'_, B> {
+impl<const N: usize, B: Stored<N>> NullaryFnOnce for Unpack<'_, N, B> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self(units, values) = self;
+        let Self(_, units, values) = self;
         let blocks = units.chunks_exact(B::UNITS);
         let rest = blocks.remainder();
         let (whole, last) = values.as_chunks_mut::<BLOCK>();
@@ -353,7 +313,7 @@ impl<B: Stored> NullaryFnOnce for Unpack<'_, B> {
             *values = B::load(units);
         }
         if !last.is_empty() {
-            let mut some = [B::ZERO; BLOCK];
+            let mut some = [[0; N]; BLOCK];
             some[..rest.len()].copy_from_slice(rest);
             last.copy_from_slice(&B::load(&some)[..last.len()]);
         }
@@ -362,9 +322,9 @@ impl<B: Stored> NullaryFnOnce for Unpack<'_, B> {
 
 /// [`product`] of many rows.
 fn by_strips(x: &[f32], rows: usize, weight: &Packed) -> Vec<f32> {
-    let ([out, width], bytes) = (weight.dims(), weight.bytes());
+    let ([out, _], bytes) = (weight.dims(), weight.bytes());
     let row = bytes.len() / out.max(1);
     product_by_strips(Matrix::new(x, rows), out, STRIP, |some| {
-        unpack(&bytes[some.start * row..some.end * row], width, weight.storage())
+        unpack(&bytes[some.start * row..some.end * row], weight.storage())
     })
 }

@@ -1,6 +1,6 @@
 //! Numbers rounded to what a storage can tell.
 
-use half::f16;
+use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::packed::{BLOCK, LANES};
@@ -9,19 +9,17 @@ use crate::packed::Storage;
 /// Blocks that a thread packs at a time.
 const PACKED_AT_ONCE: usize = 1024;
 
-/// Numbers in the bytes of a storage, two and two.
-pub fn pack(values: &[f32], width: usize, storage: Storage) -> Vec<u16> {
-    let word = |pair: &[u8; 2]| u16::from_le_bytes(*pair);
+/// Whole blocks of numbers in the bytes of a storage.
+pub fn pack(values: &[f32], storage: Storage) -> Vec<u8> {
     let blocks = |pack: fn(&[f32; BLOCK]) -> Vec<u8>| {
-        assert_eq!(width % BLOCK, 0, "a row has whole blocks");
         let blocks = values.as_chunks().0.par_chunks(PACKED_AT_ONCE);
         let packed: Vec<Vec<u8>> =
             blocks.map(|some| some.iter().flat_map(pack).collect()).collect();
-        packed.iter().flat_map(|bytes| bytes.as_chunks().0).map(word).collect()
+        packed.concat()
     };
     match storage {
-        Storage::Bf16 => values.iter().map(|x| half::bf16::from_f32(*x).to_bits()).collect(),
-        Storage::F16 => values.iter().map(|x| f16::from_f32(*x).to_bits()).collect(),
+        Storage::Bf16 => values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
+        Storage::F16 => values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
         Storage::Q8 => blocks(pack_q8),
         Storage::Q4 => blocks(pack_q4),
     }

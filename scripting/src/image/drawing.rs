@@ -28,15 +28,6 @@ pub fn module() -> Module {
     exported_module!(functions)
 }
 
-fn colour(options: &mut OptionMap) -> Fallible<[u8; 3]> {
-    let name = options.text("colour", "red")?;
-    let found = COLOURS.iter().find(|(known, _)| *known == name);
-    found.map(|(_, colour)| *colour).ok_or_else(|| {
-        let known = COLOURS.map(|(name, _)| name).join(", ");
-        fail(format!("draw: `colour` must be one of {known}, not {name}"))
-    })
-}
-
 /// A box of a list: where it lies and its colour.
 fn frame(value: &Dynamic) -> Fallible<([f32; 4], [u8; 3])> {
     let map = value.clone().try_cast::<Map>();
@@ -46,7 +37,7 @@ fn frame(value: &Dynamic) -> Fallible<([f32; 4], [u8; 3])> {
     let mut options = OptionMap::new("draw", map);
     let mut side = |key| options.number(key, f64::NAN, f64::MIN..).map(|side| side as f32);
     let [x, y, width, height] = [side("x")?, side("y")?, side("width")?, side("height")?];
-    let colour = colour(&mut options)?;
+    let colour = options.one_or_first("colour", &COLOURS)?;
     options.finish()?;
     if [x, y, width, height].iter().any(|side| !side.is_finite()) {
         return Err(fail("draw: a box needs `x`, `y`, `width` and `height`"));

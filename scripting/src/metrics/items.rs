@@ -88,15 +88,7 @@ struct Wishes {
 impl Wishes {
     fn of(options: &mut crate::options::OptionMap) -> Fallible<Self> {
         let some = |text: String| if text.is_empty() { None } else { Some(text) };
-        let name = options.text("normalise", "bytes")?;
-        let found = Normalise::NAMES.iter().find(|(known, _)| *known == name);
-        let normalise = found.map(|(_, it)| *it).ok_or_else(|| {
-            let names: Vec<_> = Normalise::NAMES.iter().map(|(name, _)| *name).collect();
-            let names = names.join(", ");
-            fail(format!(
-                "metrics::multiple_choice: `normalise` must be one of {names}, not {name}"
-            ))
-        })?;
+        let normalise = options.one_or_first("normalise", Normalise::NAMES)?;
         Ok(Self {
             layout: some(options.text("layout", "")?),
             normalise,

@@ -36,12 +36,12 @@ pub fn choices(host: &Host, options: Map) -> Fallible<Choices> {
         accumulate: count(options.integer("accumulate", 1, 1..=1 << 20)?),
         freeze: options.texts("freeze")?.into_iter().map(Pattern).collect(),
         rates: rates(&mut options)?,
-        carry: options.one_of("carry", &Carry::NAMES)?.unwrap_or(usual.carry),
+        carry: options.one_or_first("carry", &Carry::NAMES)?,
         chunk: count(options.integer("chunk", 0, 0..=1 << 30)?),
         restart: options.number("restart", usual.restart, 0.0..=1.0)?,
         start: start(&mut options)?,
         tune: tune(&mut options)?,
-        precision: options.one_of("precision", &PRECISIONS)?.unwrap_or(usual.precision),
+        precision: options.one_or_first("precision", &PRECISIONS)?,
         recompute: options.flag("recompute", false)?,
         seed,
     };
@@ -84,7 +84,7 @@ fn start(options: &mut OptionMap) -> Fallible<Start> {
     let strength = options.number("noise", 1.0, 0.0..)?;
     let known =
         [("zero", Start::Zero), ("learned", Start::Learned), ("noise", Start::Noise { strength })];
-    Ok(options.one_of("init_state", &known)?.unwrap_or(Start::Zero))
+    options.one_or_first("init_state", &known)
 }
 
 fn tune(options: &mut OptionMap) -> Fallible<Tune> {
@@ -100,5 +100,5 @@ fn tune(options: &mut OptionMap) -> Fallible<Tune> {
         ("lora", Tune::Lora { rank: rank as usize, alpha, targets }),
         ("state", Tune::State),
     ];
-    Ok(options.one_of("tune", &known)?.unwrap_or(Tune::Full))
+    options.one_or_first("tune", &known)
 }
