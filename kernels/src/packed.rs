@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::cpu::{packed as cpu, packing};
+use crate::cpu::packed::Stored;
+use crate::cpu::packing;
 
 /// Bytes that stay where they are: a file in memory, or what was made from one.
 pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -36,6 +37,15 @@ impl Storage {
         }
     }
 
+    /// Bits of a number.
+    pub(crate) fn bits(self) -> usize {
+        match self {
+            Self::Bf16 | Self::F16 => 16,
+            Self::Q8 => 8,
+            Self::Q4 => 4,
+        }
+    }
+
     /// Bytes of a row of `width` numbers; none where it is no whole number of blocks.
     fn row(self, width: usize) -> Option<usize> {
         let [numbers, bytes] = self.block();
@@ -53,8 +63,9 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// The weight `dims` `[out, in]` in a range of `bytes`; none where a row is no whole number of
-    /// blocks, and where the range has another length.
+    /// The weight `dims` `[out, in]` in a range of `bytes`, as files have it; none where a row is no
+    /// whole number of blocks, and where the range has another length. Blocks are put in the order in
+    /// which they are multiplied; numbers that stand alone stay where they are.
     pub fn new(
         bytes: Bytes,
         range: Range<usize>,
@@ -64,16 +75,22 @@ impl Packed {
         let wanted = storage.row(dims[1])?.checked_mul(dims[0])?;
         let found = (*bytes).as_ref().get(range.clone())?;
         (found.len() == wanted).then_some(())?;
-        Some(Self { bytes, range, dims, storage })
+        if storage.bits() == 16 {
+            return Some(Self { bytes, range, dims, storage });
+        }
+        Some(Self::made(packing::pack_ggml(found, dims, storage), dims, storage))
     }
 
     /// The weight `dims` `[out, in]` of these numbers, rounded to what `storage` can tell; none
     /// where a row is no whole number of blocks.
     pub fn of(values: &[f32], dims: [usize; 2], storage: Storage) -> Option<Self> {
-        let row = storage.row(dims[1])?;
+        storage.row(dims[1])?;
         assert_eq!(values.len(), dims[0] * dims[1], "a weight has all of its numbers");
-        let bytes: Bytes = Arc::new(packing::pack(values, storage));
-        Self::new(bytes, 0..row * dims[0], dims, storage)
+        Some(Self::made(packing::pack(values, dims, storage), dims, storage))
+    }
+
+    fn made(bytes: Vec<u8>, dims: [usize; 2], storage: Storage) -> Self {
+        Self { range: 0..bytes.len(), bytes: Arc::new(bytes), dims, storage }
     }
 
     /// Rows and columns: `[out, in]`.
@@ -86,19 +103,18 @@ impl Packed {
         self.storage
     }
 
-    /// What is stored, row after row.
-    pub fn bytes(&self) -> &[u8] {
-        &(*self.bytes).as_ref()[self.range.clone()]
+    pub(crate) fn stored(&self) -> Stored<'_> {
+        Stored::of(&(*self.bytes).as_ref()[self.range.clone()], self.dims, self.storage)
     }
 
     /// Whether all its numbers are finite.
     pub fn is_finite(&self) -> bool {
-        cpu::is_finite(self.bytes(), self.storage)
+        self.stored().is_finite()
     }
 
     /// Its numbers, row after row.
     pub fn values(&self) -> Vec<f32> {
-        cpu::unpack(self.bytes(), self.storage)
+        self.stored().values()
     }
 
     /// Its numbers `[out, in]` as a tensor that can be learnt.
@@ -111,10 +127,8 @@ impl Packed {
     /// # Panics
     /// For a row that is not there.
     pub fn rows(&self, rows: &[usize], device: &Device) -> Tensor<2> {
-        let (all, width) = (self.bytes(), self.dims[1]);
-        let row = all.len() / self.dims[0].max(1);
-        let values = rows.iter().flat_map(|i| cpu::unpack(&all[i * row..][..row], self.storage));
-        Tensor::from_data(TensorData::new(values.collect(), [rows.len(), width]), device)
+        let values = self.stored().rows(rows);
+        Tensor::from_data(TensorData::new(values, [rows.len(), self.dims[1]]), device)
     }
 }
 

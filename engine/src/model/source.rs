@@ -273,9 +273,10 @@ mod tests {
         let logits = |model: &Model| model.forward(&tokens, &model.state(), &stop).unwrap().0;
         let expected = logits(&plain).values();
         for (keep, most) in [
-            (Keep::AsStored, 1e-4),
-            (Keep::Bf16, 1e-4),
-            (Keep::F16, 1e-4), // no number of a toy is small enough to lose digits
+            // Machines with tiles multiply the first 16 digits of a number.
+            (Keep::AsStored, 3e-4),
+            (Keep::Bf16, 3e-4),
+            (Keep::F16, 3e-4), // no number of a toy is small enough to lose digits
             (Keep::Q8, 0.3),
             (Keep::Q4, 4.0),
         ] {

@@ -1,14 +1,15 @@
 //! The heads of a batch: where their numbers lie, and who works on which.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
+use super::team;
 
 /// Tokens between two kept states; 16 as in the official training kernels.
 pub const CHUNK: usize = 16;
 
 /// Below this many multiplications a thread costs more than it brings.
-const WORTH_A_THREAD: usize = 1 << 16;
+const WORTH_A_THREAD: usize = 1 << 14;
 
 /// Sizes of one call of a recurrence with a matrix per head.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +98,11 @@ pub fn each<W: Send>(work: Vec<W>, multiplications: usize, f: impl Fn(usize, W) 
     if multiplications < WORTH_A_THREAD {
         work.into_iter().enumerate().for_each(|(i, work)| f(i, work));
     } else {
-        work.into_par_iter().enumerate().for_each(|(i, work)| f(i, work));
+        let work: Vec<_> = work.into_iter().map(|work| Mutex::new(Some(work))).collect();
+        team::share(work.len(), |i| {
+            let work = work[i].lock().unwrap_or_else(PoisonError::into_inner).take();
+            f(i, work.expect("everything is done once"));
+        });
     }
 }
 

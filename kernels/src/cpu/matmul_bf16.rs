@@ -9,6 +9,15 @@ use machine::Unit;
 
 mod machine;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use machine::by_parts;
+
+/// Elsewhere there are no tiles.
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+pub fn by_parts(_: &[f32], _: &super::packed::Stored) -> Option<Vec<f32>> {
+    None
+}
+
 /// A factor of a product, as a row of vectors: what is multiplied and summed up runs along each.
 #[derive(Clone, Copy)]
 pub struct Factor<'a> {

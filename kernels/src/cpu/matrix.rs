@@ -2,9 +2,15 @@
 
 use std::ops::Range;
 
+use pulp::bytemuck::cast_slice;
 use rayon::prelude::*;
 
+use super::columns;
+use super::lanes::Unit;
 use super::matmul_bf16::{Factor, matmul};
+use super::packed::MANY;
+use super::place::Place;
+use super::streams::{self, Number, Streams};
 
 /// A matrix as it lies in memory, or that matrix turned.
 #[derive(Clone, Copy)]
@@ -56,6 +62,9 @@ pub fn product(a: Matrix, b: Matrix, precision: Precision) -> Vec<f32> {
     if precision == Precision::Bf16 {
         return matmul(a.by_rows(), b.turned().by_rows());
     }
+    if a.rows < MANY && !a.turned {
+        return few(a.numbers, b);
+    }
     let mut out = Vec::with_capacity(a.rows * b.columns);
     // SAFETY: there is room for the product, and all of it is written before it gets its length.
     #[allow(unsafe_code)]
@@ -64,6 +73,16 @@ pub fn product(a: Matrix, b: Matrix, precision: Precision) -> Vec<f32> {
         out.set_len(a.rows * b.columns);
     }
     out
+}
+
+/// `x·b` of a few rows `x`: a product costs what it costs to read `b`.
+fn few(x: &[f32], b: Matrix) -> Vec<f32> {
+    if !b.turned {
+        return columns::product(x, b.numbers, b.columns, Unit::best());
+    }
+    let bytes = cast_slice(b.numbers);
+    let weight = Streams { bytes, number: Number::F32, out: b.columns, width: b.rows };
+    streams::product(x, weight, Unit::best())
 }
 
 /// Adds `a·b` to `out`.
@@ -89,7 +108,7 @@ pub fn product_by_strips(
     make: impl Fn(Range<usize>) -> Vec<f32> + Sync,
 ) -> Vec<f32> {
     let mut out = Vec::with_capacity(a.rows * rows);
-    let place = Place(out.as_mut_ptr());
+    let place = Place::spare(&mut out);
     let strips: Vec<_> = (0..rows).step_by(strip).collect();
     strips.into_par_iter().for_each(|first| {
         let some = first..rows.min(first + strip);
@@ -110,20 +129,6 @@ pub fn product_by_strips(
     out
 }
 
-/// Where several threads write to places of their own.
-struct Place(*mut f32);
-
-// SAFETY: the only thing done with it is to find the place of a number; who writes there answers for
-// it.
-#[allow(unsafe_code)]
-unsafe impl Sync for Place {}
-
-impl Place {
-    fn at(&self, number: usize) -> *mut f32 {
-        self.0.wrapping_add(number)
-    }
-}
-
 /// `out = kept·out + a·b`, where rows of `out` begin `step` numbers apart; with `kept` 0 what is there
 /// is not read. So many threads work on it.
 ///
@@ -134,7 +139,7 @@ unsafe fn multiply(a: Matrix, b: Matrix, out: *mut f32, step: usize, kept: f32, 
     assert_eq!(a.columns, b.rows, "as many columns as rows");
     let (m, n, k) = (a.rows, b.columns, a.columns);
     let ((a_column, a_row), (b_column, b_row)) = (a.steps(), b.steps());
-    let place = Place(out);
+    let place = Place::from(out);
     let part = |rows: Range<usize>, columns: Range<usize>| {
         // SAFETY: sizes and steps are those of slices, which `Matrix::new` measured; every part writes
         // to rows or columns of its own.

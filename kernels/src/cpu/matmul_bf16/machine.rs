@@ -15,11 +15,17 @@ use super::{Factor, each, round};
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod pack;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod pack_parts;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod parts;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use parts::product as by_parts;
 #[cfg(target_arch = "x86_64")]
 pub use tiles::tiled;
 

@@ -3,6 +3,7 @@
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 use std::marker::PhantomData;
+use std::sync::LazyLock;
 
 use super::tiles::{Block, Tile};
 
@@ -12,6 +13,12 @@ pub fn allowed() -> bool {
     const BF16: u32 = 1 << 22;
     let found = __cpuid_count(7, 0).edx;
     found & TILES != 0 && found & BF16 != 0 && permitted()
+}
+
+/// [`allowed`], asked once.
+pub fn found() -> bool {
+    static FOUND: LazyLock<bool> = LazyLock::new(allowed);
+    *FOUND
 }
 
 /// Asks Linux for the registers of tiles: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
@@ -107,6 +114,117 @@ pub fn multiply(left: [&[Tile]; 2], right: [&[Tile]; 2], block: &mut Block) {
             right1 = inout(reg) right[1].as_ptr() => _,
             depth = inout(reg) left[0].len() => _,
             block = in(reg) &raw mut *block,
+            row = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Sets `block` to the products of two strips in two parts each, `[part][strip]`, and two others. Every
+/// tile of those is read once.
+///
+/// # Safety
+/// All strips must have `depth` tiles, at least one; [`Tiles`] must live.
+pub unsafe fn multiply_parts(
+    left: [[*const Tile; 2]; 2],
+    right: [*const Tile; 2],
+    depth: usize,
+    block: *mut Block,
+) {
+    // SAFETY: reads `depth` tiles of 1024 bytes from each strip, and writes four times as many bytes.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloadd tmm6, [{right0} + {row}]",
+            "tileloadd tmm7, [{right1} + {row}]",
+            "tileloadd tmm4, [{large0} + {row}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{large1} + {row}]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "tileloadd tmm4, [{small0} + {row}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{small1} + {row}]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {large0}, 1024",
+            "add {large1}, 1024",
+            "add {small0}, 1024",
+            "add {small1}, 1024",
+            "add {right0}, 1024",
+            "add {right1}, 1024",
+            "dec {depth}",
+            "jnz 2b",
+            "tilestored [{block} + {row}], tmm0",
+            "tilestored [{block} + {row} + 1024], tmm1",
+            "tilestored [{block} + {row} + 2048], tmm2",
+            "tilestored [{block} + {row} + 3072], tmm3",
+            large0 = inout(reg) left[0][0] => _,
+            large1 = inout(reg) left[0][1] => _,
+            small0 = inout(reg) left[1][0] => _,
+            small1 = inout(reg) left[1][1] => _,
+            right0 = inout(reg) right[0] => _,
+            right1 = inout(reg) right[1] => _,
+            depth = inout(reg) depth => _,
+            block = in(reg) block,
+            row = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Adds to `block` the products of two strips and two others.
+///
+/// # Safety
+/// All strips must have `depth` tiles, at least one; [`Tiles`] must live; `block` must hold numbers.
+pub unsafe fn add_product(
+    left: [*const Tile; 2],
+    right: [*const Tile; 2],
+    depth: usize,
+    block: *mut Block,
+) {
+    // SAFETY: reads `depth` tiles of 1024 bytes from each strip, and reads and writes `block`.
+    unsafe {
+        asm!(
+            "tileloadd tmm0, [{block} + {row}]",
+            "tileloadd tmm1, [{block} + {row} + 1024]",
+            "tileloadd tmm2, [{block} + {row} + 2048]",
+            "tileloadd tmm3, [{block} + {row} + 3072]",
+            "2:",
+            "tileloadd tmm6, [{right0} + {row}]",
+            "tileloadd tmm7, [{right1} + {row}]",
+            "tileloadd tmm4, [{left0} + {row}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{left1} + {row}]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {left0}, 1024",
+            "add {left1}, 1024",
+            "add {right0}, 1024",
+            "add {right1}, 1024",
+            "dec {depth}",
+            "jnz 2b",
+            "tilestored [{block} + {row}], tmm0",
+            "tilestored [{block} + {row} + 1024], tmm1",
+            "tilestored [{block} + {row} + 2048], tmm2",
+            "tilestored [{block} + {row} + 3072], tmm3",
+            left0 = inout(reg) left[0] => _,
+            left1 = inout(reg) left[1] => _,
+            right0 = inout(reg) right[0] => _,
+            right1 = inout(reg) right[1] => _,
+            depth = inout(reg) depth => _,
+            block = in(reg) block,
             row = in(reg) 64usize,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,

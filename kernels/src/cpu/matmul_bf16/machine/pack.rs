@@ -63,7 +63,7 @@ impl<'a> Window<'a> {
 }
 
 #[inline(always)]
-fn tile(words: [__m512i; SIDE]) -> Tile {
+pub fn tile(words: [__m512i; SIDE]) -> Tile {
     // SAFETY: sixteen times sixteen words, whichever way they are named.
     Tile(unsafe { transmute::<[__m512i; SIDE], [[u32; SIDE]; SIDE]>(words) })
 }
@@ -109,7 +109,7 @@ fn between(window: Window) -> [__m512i; SIDE] {
 
 /// Up to sixteen numbers, then zeros.
 #[target_feature(enable = "avx512f")]
-fn load(numbers: &[f32]) -> __m512 {
+pub fn load(numbers: &[f32]) -> __m512 {
     let numbers = match numbers.first_chunk() {
         Some(all) => *all,
         None => {
@@ -124,14 +124,14 @@ fn load(numbers: &[f32]) -> __m512 {
 
 /// All of `low`, then all of `high`, rounded.
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn round(low: __m512, high: __m512) -> __m512i {
+pub fn round(low: __m512, high: __m512) -> __m512i {
     // SAFETY: a register of numbers, whichever way they are named.
     unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
 }
 
 /// Rows become columns: words, then pairs of words, then quarters of registers change places.
 #[target_feature(enable = "avx512f")]
-fn turn(x: [__m512i; SIDE]) -> [__m512i; SIDE] {
+pub fn turn(x: [__m512i; SIDE]) -> [__m512i; SIDE] {
     let mut words = x;
     for i in 0..SIDE / 2 {
         words[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]);

@@ -1,0 +1,151 @@
+//! Sixteen numbers at a time, by the instructions that a machine has. One source for all machines:
+//! work is written once, on [`Lanes`], and compiled for each of them.
+
+use std::env::var;
+use std::sync::LazyLock;
+
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
+mod plain;
+
+pub use plain::Plain;
+
+/// How many numbers.
+pub const LANES: usize = 16;
+
+/// The largest whole number of a [`Word`]: its high and its low byte have signs.
+pub const LARGEST: i16 = 127 * 256;
+
+/// Four whole numbers of 16 bits, as a machine likes them best.
+pub type Word = [u8; 8];
+
+/// What a machine does with sixteen numbers.
+pub trait Lanes: Copy {
+    /// Sixteen f32.
+    type Numbers: Copy;
+
+    /// Four numbers of 8 bits, none negative, for each of sixteen rows.
+    type Bytes: Copy;
+
+    /// Sixteen sums of products of bytes and words.
+    type Sums: Copy;
+
+    fn splat(self, number: f32) -> Self::Numbers;
+
+    fn load(self, numbers: &[f32; LANES]) -> Self::Numbers;
+
+    /// From numbers in f32, little-endian.
+    fn f32(self, bytes: &[u8; 4 * LANES]) -> Self::Numbers;
+
+    fn store(self, numbers: Self::Numbers) -> [f32; LANES];
+
+    /// From numbers in bf16, little-endian.
+    fn bf16(self, bytes: &[u8; 2 * LANES]) -> Self::Numbers;
+
+    /// From numbers in half precision, little-endian.
+    fn f16(self, bytes: &[u8; 2 * LANES]) -> Self::Numbers;
+
+    fn mul(self, a: Self::Numbers, b: Self::Numbers) -> Self::Numbers;
+
+    /// `a·b + sum`.
+    fn mul_add(self, a: Self::Numbers, b: Self::Numbers, sum: Self::Numbers) -> Self::Numbers;
+
+    fn bytes(self, bytes: &[u8; 4 * LANES]) -> Self::Bytes;
+
+    /// The low halves of all bytes, and the high ones.
+    fn nibbles(self, bytes: &[u8; 4 * LANES]) -> [Self::Bytes; 2];
+
+    /// Four numbers between ±[`LARGEST`].
+    fn word(self, whole: [i16; 4]) -> Word;
+
+    /// Sums that begin with this number.
+    fn begin(self, start: i32) -> Self::Sums;
+
+    /// Adds to each sum the products of four bytes with the numbers of a word.
+    fn dot(self, sums: Self::Sums, bytes: Self::Bytes, word: &Word) -> Self::Sums;
+
+    fn finish(self, sums: Self::Sums) -> Self::Numbers;
+
+    /// The sum of all sixteen.
+    #[inline(always)]
+    fn total(self, numbers: Self::Numbers) -> f32 {
+        let mut sums = self.store(numbers);
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                sums[i] += sums[i + half];
+            }
+        }
+        sums[0]
+    }
+}
+
+/// Something to do on any machine; what is inlined into it is compiled for that.
+pub trait Work {
+    fn run(self, lanes: impl Lanes);
+}
+
+/// What a machine may have, the best first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unit {
+    /// AVX-512 with products of bytes (VNNI).
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    /// AVX2, FMA and half precision.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    /// Whatever the compiler makes of plain loops.
+    Plain,
+}
+
+impl Unit {
+    /// The best of this machine, or the first that `RWKV_UNIT` names: `avx512`, `avx2` or `plain`.
+    pub fn best() -> Self {
+        static BEST: LazyLock<Unit> = LazyLock::new(|| {
+            let (units, wanted) = (Unit::all(), var("RWKV_UNIT").unwrap_or_default());
+            let named = |unit: &&Unit| format!("{unit:?}").to_lowercase().starts_with(&wanted);
+            *units.iter().find(named).unwrap_or(&units[0])
+        });
+        *BEST
+    }
+
+    /// All that this machine has.
+    pub fn all() -> Vec<Self> {
+        let mut units = vec![];
+        #[cfg(target_arch = "x86_64")]
+        {
+            units.extend(avx512::Avx512::find().map(Self::Avx512));
+            units.extend(avx2::Avx2::find().map(Self::Avx2));
+        }
+        units.push(Self::Plain);
+        units
+    }
+
+    pub fn run(self, work: impl Work) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(lanes) => lanes.run(work),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(lanes) => lanes.run(work),
+            Self::Plain => work.run(Plain),
+        }
+    }
+}
+
+/// Asks for what lies at this place, which need not be there.
+#[inline(always)]
+pub fn soon(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every machine has the instruction, and it changes nothing that can be seen, nor does
+        // it fail where there is no memory.
+        #[allow(unsafe_code)]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(place.cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}

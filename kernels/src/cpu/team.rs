@@ -1,0 +1,227 @@
+//! Threads that stay awake for a moment after a small piece of work.
+//!
+//! Reading one token is some hundred products of a few ten microseconds each. A thread that goes to
+//! sleep between them takes longer to wake than the work it could take over. These wait on their
+//! feet, and lie down when nothing has come for a while.
+
+use std::hint::spin_loop;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::{self, yield_now};
+
+use rayon::prelude::*;
+
+/// Looks for work before a thread lies down: some tenths of a millisecond.
+const PATIENCE: u32 = 8192;
+
+/// Looks for the end of work before a thread lets others of the machine have a turn.
+const POLITE: u32 = 1024;
+
+/// Runs `f` on every number below `count`, on several threads and in no order.
+///
+/// # Panics
+/// When `f` does.
+pub fn share(count: usize, f: impl Fn(usize) + Sync) {
+    static TEAM: OnceLock<&Team> = OnceLock::new();
+    if count < 2 {
+        return (0..count).for_each(f);
+    }
+    let team = TEAM.get_or_init(|| Team::gather(rayon::current_num_threads() - 1));
+    // One at a time: whoever comes second goes to the pool.
+    match team.led.swap(true, Ordering::Acquire) {
+        true => (0..count).into_par_iter().for_each(&f),
+        false => team.share(count, &f),
+    }
+}
+
+/// Into how many of `parts` so many bytes are best cut: some for each thread, none of them too small to
+/// be handed over.
+pub fn pieces(bytes: usize, parts: usize) -> usize {
+    let most = bytes / SMALLEST;
+    let best = (rayon::current_num_threads() * SOME).max(bytes / LARGEST);
+    best.min(most).min(parts).max(1)
+}
+
+/// Bytes that are worth handing over.
+const SMALLEST: usize = 1 << 15;
+
+/// Bytes after which another thread may take over, where there are many.
+const LARGEST: usize = 1 << 19;
+
+/// Pieces for each thread: one may be slower than another.
+const SOME: usize = 4;
+
+/// Those who look for work, and the work there is.
+#[derive(Default)]
+struct Team {
+    /// Whether somebody has work shared out.
+    led: AtomicBool,
+    /// How many pieces nobody has taken yet, below a number that no two works have in common.
+    open: AtomicU64,
+    /// Pieces of this work that are done.
+    done: AtomicUsize,
+    /// What to do with a piece; it lives until all pieces are done.
+    work: AtomicPtr<Work<'static>>,
+    /// Whether a piece ended in a panic.
+    failed: AtomicBool,
+    /// Threads that have lain down, and what wakes them.
+    asleep: AtomicUsize,
+    bed: Mutex<()>,
+    bell: Condvar,
+}
+
+/// What is done with the piece of each number.
+struct Work<'a>(&'a (dyn Fn(usize) + Sync));
+
+/// The part of [`Team::open`] that counts pieces.
+const PIECES: u64 = u32::MAX as u64;
+
+impl Team {
+    /// A team of so many threads, which live as long as the program.
+    fn gather(threads: usize) -> &'static Self {
+        let team: &Self = Box::leak(Box::default());
+        for _ in 0..threads {
+            // A machine that gives no thread has no help to give.
+            let _ = thread::Builder::new().name("team".into()).spawn(|| team.help());
+        }
+        team
+    }
+
+    fn share(&self, count: usize, f: &(dyn Fn(usize) + Sync)) {
+        let pieces = u32::try_from(count).expect("fewer pieces than can be counted");
+        let mut work = Work(f);
+        self.done.store(0, Ordering::Relaxed);
+        self.work.store((&raw mut work).cast(), Ordering::Relaxed);
+        let before = self.open.load(Ordering::Relaxed);
+        self.open.store((before | PIECES).wrapping_add(1) + u64::from(pieces), Ordering::Release);
+        let lead = Lead { team: self, count };
+        // Either this sees who is asleep, or they see the work.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) > 0 {
+            drop(self.bed.lock().unwrap_or_else(PoisonError::into_inner));
+            self.bell.notify_all();
+        }
+        while self.piece() {}
+        drop(lead);
+    }
+
+    /// Takes a piece of the work, if there is one, and does it.
+    fn piece(&self) -> bool {
+        let taken = self.open.fetch_update(Ordering::Acquire, Ordering::Relaxed, |open| {
+            (open & PIECES != 0).then(|| open - 1)
+        });
+        let Ok(open) = taken else { return false };
+        let _counted = Counted(self);
+        // SAFETY: whoever shares out the work waits for every piece that was taken, and for this one
+        // until it is counted.
+        #[allow(unsafe_code)]
+        let work = unsafe { &*self.work.load(Ordering::Relaxed) };
+        (work.0)((open & PIECES) as usize - 1);
+        true
+    }
+
+    /// Takes pieces of whatever there is to do, for ever.
+    fn help(&self) {
+        let mut looks = 0;
+        loop {
+            let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.piece()));
+            looks = if found.unwrap_or(true) { 0 } else { looks + 1 };
+            if looks == PATIENCE {
+                self.sleep();
+                looks = 0;
+            }
+            spin_loop();
+        }
+    }
+
+    fn sleep(&self) {
+        let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.asleep.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        while self.open.load(Ordering::Relaxed) & PIECES == 0 {
+            bed = self.bell.wait(bed).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.asleep.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A work that is shared out. However that ends, nobody works on it afterwards.
+struct Lead<'a> {
+    team: &'a Team,
+    count: usize,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let team = self.team;
+        let left = team.open.fetch_and(!PIECES, Ordering::Relaxed) & PIECES;
+        let taken = self.count - left as usize;
+        let mut looks = 0u32;
+        while team.done.load(Ordering::Acquire) < taken {
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(POLITE) { yield_now() } else { spin_loop() }
+        }
+        team.work.store(ptr::null_mut(), Ordering::Relaxed);
+        let failed = team.failed.swap(false, Ordering::Relaxed);
+        team.led.store(false, Ordering::Release);
+        assert!(!failed || thread::panicking(), "a piece of the work failed");
+    }
+}
+
+/// Counts a piece as done, however it ends.
+struct Counted<'a>(&'a Team);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.failed.store(true, Ordering::Relaxed);
+        }
+        self.0.done.fetch_add(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_piece_is_done_once_by_whoever_comes() {
+        let team = Team::gather(3);
+        for count in [2, 3, 17, 1000] {
+            for _ in 0..200 {
+                let seen: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+                team.led.store(true, Ordering::Relaxed);
+                team.share(count, &|i| _ = seen[i].fetch_add(1, Ordering::Relaxed));
+                assert!(seen.iter().all(|seen| seen.load(Ordering::Relaxed) == 1));
+            }
+            // Long enough for all of them to lie down.
+            thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn work_in_work_and_beside_work_is_done() {
+        let sum = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let inner = || share(9, |i| _ = sum.fetch_add(i, Ordering::Relaxed));
+                    (0..50).for_each(|_| share(7, |_| inner()));
+                });
+            }
+        });
+        assert_eq!(sum.into_inner(), 4 * 50 * 7 * 36);
+    }
+
+    #[test]
+    fn a_panic_in_a_piece_comes_back_and_the_team_goes_on() {
+        for bad in 0..8 {
+            let panics = std::panic::catch_unwind(|| share(8, |i| assert_ne!(i, bad)));
+            assert!(panics.is_err());
+            let sum = AtomicUsize::new(0);
+            share(8, |i| _ = sum.fetch_add(i, Ordering::Relaxed));
+            assert_eq!(sum.into_inner(), 28);
+        }
+    }
+}
