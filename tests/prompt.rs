@@ -361,3 +361,19 @@ fn the_prompt_measures_itself() {
     assert_eq!(rows.len(), 6, "{out}");
     assert!(rows.iter().all(|row| row.ends_with(" ms") && row.split('\t').count() == 3), "{out}");
 }
+
+#[test]
+fn a_model_is_measured_beside_what_the_machine_can_do() {
+    let folder = Folder::new();
+    let save = r#"load_model("toy:rwkv7").save("toy.pth")"#;
+    assert_eq!(pipe(&folder.0, &["-e", save], "").2, 0);
+    let (out, err, code) = pipe(&folder.0, &["bench", "toy.pth"], "");
+    assert_eq!((err.as_str(), code), ("", 0));
+    for row in ["memory read by one thread", "stored: decoding", "q4: prompt of 512", "f32: load"] {
+        assert!(out.contains(row), "{out}");
+    }
+    let (out, _, code) = pipe(&folder.0, &["bench", "toy.pth", "--json"], "");
+    assert!(code == 0 && out.contains(r#""decode": "#) && out.contains(r#""stored": {"#), "{out}");
+    let (_, err, code) = pipe(&folder.0, &["bench", "none.pth"], "");
+    assert_eq!((err.as_str(), code), ("error: none.pth does not exist; check the path.\n", 1));
+}

@@ -5,7 +5,8 @@
 //! [`generate`] walks it again and again, [`beam`] on several ways at once, [`chat`] in turns;
 //! [`constrain`] keeps it on ways to a given form and [`rank`] compares given ways. [`checkpoint`]
 //! opens files, [`weights`] makes models of them, [`model`] keeps a model with its tokenizer and its
-//! device, [`train`] changes it by what [`data`] brings, and [`evaluate`] measures what it can do.
+//! device, [`train`] changes it by what [`data`] brings, [`evaluate`] measures what it can do and
+//! [`measure`] how quick it is.
 //! An [`image`] goes through a tower of [`vision`] and becomes rows of a text in [`visual`]. What
 //! happens inside while a model reads is seen through [`rwkv::Tap`]: [`activations`] keep it,
 //! [`recurrence`] and [`segment`] make algebra of it, [`understand`] and [`compare`] ask questions.
@@ -26,6 +27,7 @@ mod hash;
 pub mod image;
 pub mod info;
 pub mod layers;
+pub mod measure;
 pub mod model;
 pub mod progress;
 pub mod random;

@@ -1,14 +1,18 @@
 //! A model with all that is needed to use it: weights, tokenizer, device, and what to call it.
 
 mod keeping;
+mod prefixes;
+mod reading;
 mod seeing;
 mod source;
 mod toy;
 mod vocabulary;
 mod watch;
 
+pub use prefixes::{Prefixes, Standing};
 pub use seeing::{Tower, parameters};
 pub use source::embedded_names;
+pub use toy::random;
 pub use vocabulary::expected_tokenizer;
 pub use watch::{KnockOut, Observer, Reading};
 
@@ -17,14 +21,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail, ensure};
-use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Dtype;
 use crate::device::Place;
 use crate::info::trained_context;
 use crate::progress::Progress;
-use crate::rwkv::{Parameter, Rwkv, Sizes, Tap, Version};
+use crate::rwkv::{Parameter, Rwkv, Sizes, Version};
 use crate::state::{Origin, State};
 use crate::tensor::Array;
 use crate::tokenizer::Tokenizer;
@@ -76,6 +79,9 @@ pub struct Loading {
     /// What the tensors of a model with pictures do not tell.
     #[serde(default)]
     pub told: Told,
+    /// Bytes of states that are kept after the beginnings of texts, where that is not the usual.
+    #[serde(default)]
+    pub cache: Option<usize>,
     /// Who is told how far it is.
     #[serde(skip)]
     pub progress: Arc<Progress>,
@@ -104,6 +110,8 @@ pub struct Model {
     pub progress: Arc<Progress>,
     /// Tokens that it was trained to read at once, where that is known.
     pub ctx_len: Option<usize>,
+    /// What is known after the beginnings of texts that it has read.
+    pub prefixes: Prefixes,
     /// What it was loaded from, and with; none for a new model.
     pub source: Option<(String, Loading)>,
     /// The state before the first token; its shapes are the sizes of the model.
@@ -172,6 +180,7 @@ impl Model {
             chat_template,
             progress,
             ctx_len,
+            prefixes: Prefixes::new(prefixes::BUDGET),
             source,
             empty,
         }
@@ -212,74 +221,6 @@ impl Model {
         self.empty.clone()
     }
 
-    /// One pass (GPT mode): logits of every position, `[T, V]`, and the state after.
-    ///
-    /// # Errors
-    /// For no tokens, a token beyond the vocabulary, the state of another model, and when
-    /// `interrupt` is set, with [`Interrupted`].
-    pub fn forward(
-        &self,
-        tokens: &[u32],
-        state: &State,
-        interrupt: &AtomicBool,
-    ) -> Result<(Array, State)> {
-        let mut logits = Vec::with_capacity(tokens.len() * self.vocab_size());
-        let state = self.walk(tokens, state, interrupt, |hidden| {
-            logits.extend(Array::of(inside(|| self.rwkv.logits(hidden))).values());
-        })?;
-        Ok((Array::new(&[tokens.len(), self.vocab_size()], logits)?, state))
-    }
-
-    /// Logits after the last token only, `[V]`, and the state after.
-    ///
-    /// # Errors
-    /// As [`Model::forward`].
-    pub fn read(
-        &self,
-        tokens: &[u32],
-        state: &State,
-        interrupt: &AtomicBool,
-    ) -> Result<(Array, State)> {
-        let mut last = None;
-        let state = self.walk(tokens, state, interrupt, |hidden| last = Some(hidden))?;
-        let Some(hidden) = last else { bail!("there is nothing to read.") };
-        let tokens = hidden.dims()[1];
-        let logits = inside(|| self.rwkv.logits(hidden.narrow(1, tokens - 1, 1)));
-        Ok((Array::of(logits.flatten::<1>(0, 2)), state))
-    }
-
-    fn walk(
-        &self,
-        tokens: &[u32],
-        state: &State,
-        interrupt: &AtomicBool,
-        mut each: impl FnMut(Tensor<3>),
-    ) -> Result<State> {
-        self.check(tokens)?;
-        let mut state = self.own(state)?;
-        let long = tokens.len() > STRETCH;
-        let counter =
-            long.then(|| self.progress.begin("reading".into(), "tokens", tokens.len() as u64));
-        for stretch in tokens.chunks(STRETCH) {
-            go_on(interrupt)?;
-            each(self.step(stretch, &mut state, Tap::none()));
-            counter.iter().for_each(|counter| counter.add(stretch.len() as u64));
-        }
-        state.past.tokens += tokens.len() as u64;
-        Ok(state)
-    }
-
-    /// What the output head reads after each of these tokens, `[1, T, C]`; the state moves on.
-    fn step(&self, tokens: &[u32], state: &mut State, tap: Tap) -> Tensor<3> {
-        let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
-        let data = TensorData::new(ids, [1, tokens.len()]);
-        let tokens = Tensor::<2, Int>::from_data(data, &self.place.device);
-        if tap.looks() {
-            return self.rwkv.hidden_seen(tokens, state, tap);
-        }
-        inside(|| self.rwkv.hidden(tokens, state))
-    }
-
     /// Checks that there are tokens and that the model knows every one of them.
     ///
     /// # Errors
@@ -297,7 +238,7 @@ impl Model {
     }
 
     /// The state, checked to be of a model like this one, on its device.
-    fn own(&self, state: &State) -> Result<State> {
+    pub(super) fn own(&self, state: &State) -> Result<State> {
         state.fits(&self.empty)?;
         Ok(state.to_device(&self.place.device))
     }

@@ -78,6 +78,21 @@ impl State {
         Self { layers, past }
     }
 
+    /// Whether it has the numbers and the past of another.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let numbers = |a: Array, b: Array| a.shape() == b.shape() && a.values() == b.values();
+        let layer = |(a, b): (&LayerState, &LayerState)| {
+            let tiny = |layer: &LayerState| layer.tiny.clone().map(Array::of);
+            numbers(Array::of(a.att_x.clone()), Array::of(b.att_x.clone()))
+                && numbers(Array::of(a.ffn_x.clone()), Array::of(b.ffn_x.clone()))
+                && numbers(Array::of(a.wkv.clone()), Array::of(b.wkv.clone()))
+                && tiny(a).map(|tiny| tiny.values()) == tiny(b).map(|tiny| tiny.values())
+        };
+        self.past == other.past
+            && self.layers.len() == other.layers.len()
+            && self.layers.iter().zip(&other.layers).all(layer)
+    }
+
     /// Whether this is the memory of an RWKV-4: rows of sums in place of matrices.
     pub fn is_v4(&self) -> bool {
         self.layers.first().is_some_and(|layer| {

@@ -21,7 +21,7 @@ mod place;
 pub mod pointwise;
 mod rows;
 mod streams;
-mod team;
+pub mod team;
 pub mod thin;
 mod vectors;
 pub mod wkv4;

@@ -18,6 +18,7 @@ mod cpu;
 mod fused;
 mod gelu;
 mod goose;
+mod limits;
 mod linear;
 mod loss;
 mod norm;
@@ -38,6 +39,7 @@ pub use goose::{
     decay, decay_plain, edit_key, edit_key_plain, lend, lend_plain, read_out, read_out_plain,
     thin_sigmoid, thin_sigmoid_plain, unit_key, unit_key_plain,
 };
+pub use limits::read as read_memory;
 pub use linear::{
     Stream, affine, affine_plain, linear, linear_plain, relu_squared_linear, thin_linear,
 };

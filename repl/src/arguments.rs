@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
 use crate::protocol::Protocol;
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
@@ -95,11 +95,7 @@ pub enum Task {
         shell: Shell,
     },
     /// Measure the program on this machine.
-    Bench {
-        /// What to measure.
-        #[arg(value_enum)]
-        what: Measured,
-    },
+    Bench(Bench),
     /// Read the manual: of a function, a type, a module or a topic.
     Help {
         /// For example load_model; without it the topics are listed.
@@ -107,13 +103,26 @@ pub enum Task {
     },
 }
 
-/// What `rwkv bench` measures.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Measured {
-    /// The prompt: its start, keys, completion, Enter on a long script.
-    Ui,
-    /// Training: a step of a small RWKV-7 on one thread, in both precisions; a minute at most.
-    Train,
+/// Arguments of `rwkv bench`.
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// A model, to see how quick it reads, beside what the machine can do at most: a random one if
+    /// there is none. `ui` is the prompt: its start, keys, completion, Enter on a long script.
+    /// `train` is a step of training of a small RWKV-7 on one thread, in both precisions.
+    #[arg(value_name = "MODEL|ui|train")]
+    pub what: Option<String>,
+    /// How large the random model is.
+    #[arg(long, default_value = "0.1b", value_parser = ["0.1b", "0.4b", "1.5b"])]
+    pub size: String,
+    /// Which version it is.
+    #[arg(long, default_value = "7", value_parser = ["4", "5.0", "5.1", "5.2", "6", "7"])]
+    pub version: String,
+    /// Only write the random model, as safetensors in bf16.
+    #[arg(long, value_name = "FILE", conflicts_with = "what")]
+    pub write: Option<PathBuf>,
+    /// Measure one way of keeping the model in this process.
+    #[arg(long, hide = true)]
+    pub way: Option<String>,
 }
 
 /// Arguments of `rwkv ask`.

@@ -1,7 +1,9 @@
 //! How quick the prompt is on this machine, beside what it should be.
 
+mod model;
 mod train;
 
+pub use model::model;
 pub use train::training;
 
 use crate::input::{self, Mode};

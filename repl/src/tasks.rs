@@ -1,6 +1,6 @@
 //! What `rwkv` does, task by task.
 
-use crate::arguments::{Arguments, Ask, Convert, Measured, Run, Settings, Task};
+use crate::arguments::{Arguments, Ask, Bench, Convert, Run, Settings, Task};
 use crate::bench;
 use crate::editor::{read_lines, read_terminal};
 use crate::gallery::Gallery;
@@ -15,7 +15,9 @@ use crate::term::{Screen, variable};
 use crate::tty::Tty;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use rwkv_scripting::{Changes, Failure, FailureKind, Session, View, convert, describe};
+use rwkv_scripting::{
+    Changes, Failure, FailureKind, Session, View, convert, describe, speeds, write_random,
+};
 use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -54,10 +56,7 @@ pub fn run(arguments: Arguments) -> i32 {
         (Some(Task::Reference), None) => desk.tell(papers::reference),
         (Some(Task::Man), None) => desk.tell(papers::man),
         (Some(Task::Completions { shell }), None) => desk.tell(|_| papers::completions(shell)),
-        (Some(Task::Bench { what: Measured::Ui }), None) => desk.bench(),
-        (Some(Task::Bench { what: Measured::Train }), None) => desk.result(
-            bench::training().map_err(|error| format!("training cannot be measured: {error}.")),
-        ),
+        (Some(Task::Bench(task)), None) => desk.bench(&task),
         (Some(Task::Help { topic }), None) => {
             desk.tell(|session| explained(session, topic.as_deref(), out.canvas().width))
         }
@@ -80,11 +79,25 @@ fn explained(session: &Session, topic: Option<&str>, width: usize) -> String {
 }
 
 impl Desk {
-    /// Figures of the prompt beside their targets.
-    fn bench(self) -> i32 {
-        let session = new_session(&self.settings, &self.writer, false, Vec::new(), here());
-        let figures = bench::prompt(&session);
-        self.result(figures.map_err(|error| format!("the prompt cannot be measured: {error}.")))
+    /// Figures of the prompt, of training or of a model.
+    fn bench(self, task: &Bench) -> i32 {
+        if let Some(path) = &task.write {
+            let written = write_random(path, &task.version, &task.size);
+            return self.result(written.and_then(|()| describe(path, false)));
+        }
+        let figures = match (task.what.as_deref(), task.way.as_deref()) {
+            (Some("ui"), _) => {
+                let session = new_session(&self.settings, &self.writer, false, Vec::new(), here());
+                let figures = bench::prompt(&session);
+                figures.map_err(|error| format!("the prompt cannot be measured: {error}."))
+            }
+            (Some("train"), _) => {
+                bench::training().map_err(|error| format!("training cannot be measured: {error}."))
+            }
+            (Some(model), Some(way)) => speeds(model, way).map(View::Text),
+            (model, _) => bench::model(model, &task.version, &task.size, self.settings.json),
+        };
+        self.result(figures)
     }
 
     fn prompt(self, model: Option<&str>, chat: bool) -> i32 {

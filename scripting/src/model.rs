@@ -12,7 +12,8 @@ use rhai::{Map, Module};
 use rwkv_engine::chat::Format;
 use rwkv_engine::device::{self, Place};
 use rwkv_engine::info::amount;
-use rwkv_engine::model::Model as Engine;
+use rwkv_engine::measure::bytes_held;
+use rwkv_engine::model::{Model as Engine, Standing};
 use rwkv_engine::rwkv::{Sizes, Version};
 use rwkv_engine::state::State as Memory;
 use rwkv_engine::tokenizer::Tokenizer;
@@ -326,7 +327,7 @@ mod functions {
             ("type on disk", model.dtype.to_string()),
             ("device", model.place.name.clone()),
             ("state", amount(model.state().bytes())),
-            ("memory", amount(4 * model.n_params() + model.state().bytes())),
+            ("memory", amount(bytes_held(&model) + model.state().bytes())),
         ];
         let rows = rows.into_iter().map(|(key, value)| vec![key.to_string(), value]).collect();
         View::Table(Table::new(&["property", "value"], rows))
@@ -340,6 +341,32 @@ mod functions {
     #[rhai_fn(get = "tokenizer", pure)]
     pub fn tokenizer(this: &mut Model) -> Tokenizer {
         this.engine().tokenizer.clone()
+    }
+
+    /// What is known after the beginnings of texts that were read from the first state on, as far as
+    /// `generate`, `rank`, chats and their like read them: they go on from there. It changes no digit.
+    /// A map: `texts`, their `bytes`, the `budget`, how many readings found something (`hits`), and
+    /// how many tokens were not read again (`saved`).
+    ///
+    /// ```
+    /// let model = load_model("toy:rwkv7", #{ cache: 16 });
+    /// let ids = [];
+    /// for i in 0..300 { ids.push(i % 250); }
+    /// model.generate(ids, #{ max_tokens: 2 });
+    /// model.generate(ids + [7], #{ max_tokens: 2 });
+    /// assert(model.cache.saved == 256);
+    /// ```
+    #[rhai_fn(get = "cache", pure)]
+    pub fn cache(this: &mut Model) -> Map {
+        let Standing { texts, bytes, budget, hits, saved } = this.engine().prefixes.standing();
+        let rows = [
+            ("texts", texts),
+            ("bytes", bytes),
+            ("budget", budget),
+            ("hits", hits),
+            ("saved", saved),
+        ];
+        rows.into_iter().map(|(key, count)| (key.into(), Dynamic::from(count as i64))).collect()
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]

@@ -23,6 +23,8 @@ struct Wishes {
     hidden: bool,
     hooks: Vec<Hook>,
     knock_out: KnockOut,
+    /// Whether only the last position is asked for its logits.
+    last: bool,
 }
 
 impl Wishes {
@@ -30,6 +32,10 @@ impl Wishes {
         let mut options = OptionMap::new(what, options);
         let state = model.first_state(what, &mut options)?;
         let hidden = options.flag("hidden", false)?;
+        let last = match what {
+            "forward_gpt" => options.one_or_first("logits", &[("all", false), ("last", true)])?,
+            _ => true,
+        };
         let hooks = match options.take("hooks") {
             Some(value) => hooks(what, model, &value)?,
             None => Vec::new(),
@@ -39,7 +45,7 @@ impl Wishes {
             None => KnockOut::default(),
         };
         options.finish()?;
-        Ok(Self { state, hidden, hooks, knock_out })
+        Ok(Self { state, hidden, hooks, knock_out, last })
     }
 }
 
@@ -73,20 +79,23 @@ fn read(
     };
     let watched = wishes.hidden || !wishes.hooks.is_empty();
     let reading = Reading { look: watched.then_some(&look), knock_out: Some(&wishes.knock_out) };
-    let (mut logits, mut rows) = (Vec::new(), 0);
+    let (mut logits, mut rows, mut end) = (Vec::new(), 0, None);
     let after = engine.watch(tokens, &wishes.state, &host.interrupt, reading, |part| {
         let count = part.dims()[1];
-        let part = if all { part } else { part.narrow(1, count - 1, 1) };
-        if !all {
-            logits.clear();
-        }
         rows += count;
-        logits.extend(Array::of(engine.rwkv.logits(part)).values());
+        if wishes.last {
+            end = Some(part.narrow(1, count - 1, 1));
+        } else {
+            logits.extend(Array::of(engine.rwkv.logits(part)).values());
+        }
     });
     if let Some(error) = failure.take() {
         return Err(error);
     }
     let after = after.map_err(engine_failure)?;
+    if let Some(end) = end {
+        (logits, rows) = (Array::of(engine.rwkv.logits(end)).values(), 1);
+    }
     let shape = if all { vec![rows, engine.vocab_size()] } else { vec![engine.vocab_size()] };
     let array = Array::new(&shape, logits).map_err(engine_failure)?;
     let logits = Tensor { array, pieces: Some(engine.tokenizer.clone()) };
@@ -110,6 +119,7 @@ mod functions {
     /// GPT mode with a look inside: reads all tokens in one pass.
     ///
     /// - `state` to start from; it is not changed
+    /// - `logits` "all", or "last" for those after the last token only, `[1, V]`, which is quicker
     /// - `hidden` keeps the residual stream after every block, as `.hidden`, `[L, T, C]`
     /// - `hooks` functions by the names of activations, `#{ "blocks.2.k": |x| x * 0 }`: each gets
     ///   the activation, `[T, H, N]` or `[T, C]`, and what it returns takes its place, `()` nothing;
@@ -123,6 +133,7 @@ mod functions {
     /// let model = load_model("toy:rwkv7");
     /// let out = model.forward_gpt("The cat", #{ hidden: true });
     /// assert(out.hidden.shape == [2, 7, 64]);
+    /// assert(model.forward_gpt("The cat", #{ logits: "last" }).logits.shape == [1, 256]);
     /// let deaf = model.forward_gpt("The cat", #{ hooks: #{ "blocks.1.att": |x| x * 0 } });
     /// assert(deaf.last != out.last);
     /// let less = model.forward_gpt("The cat", #{ knock_out: #{ positions: [0, 1, 2] } });

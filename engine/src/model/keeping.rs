@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Model, parameters};
+use super::{Model, Prefixes, parameters};
 use crate::checkpoint::{self, AXES, Dtype, Entry, TUNED};
 use crate::hash::hash;
 use crate::rwkv::Parameter;
@@ -23,6 +23,7 @@ impl Model {
     pub fn learn(&mut self, trainer: &Trainer) {
         self.rwkv = trainer.rwkv();
         self.visual = trainer.visual();
+        self.forget();
         if trainer.settings().learns_start() {
             self.empty = trainer.first().clone();
         }
@@ -31,6 +32,12 @@ impl Model {
     /// Adds the thin matrices of low-rank tuning to the others for good.
     pub fn merge_adapter(&mut self) {
         self.rwkv = merge(self.rwkv.clone());
+        self.forget();
+    }
+
+    /// Nothing that was read before counts for other weights.
+    fn forget(&mut self) {
+        self.prefixes = Prefixes::new(self.prefixes.standing().budget);
     }
 
     /// Writes the weights with the names of BlinkDL's checkpoints, as the `.pth` or the

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::keeping::CTX_LEN;
 use super::seeing::{self, parameters};
-use super::{Loading, Model, toy, vocabulary};
+use super::{Loading, Model, Prefixes, toy, vocabulary};
 use crate::adapter::Adapter;
 use crate::checkpoint::{Checkpoint, Dtype, TUNED};
 use crate::device::Place;
@@ -138,6 +138,9 @@ fn told(file: &Checkpoint, loading: &Loading) -> Result<Told> {
 /// The model with the state that was given to start from.
 fn started(mut model: Model, loading: &Loading) -> Result<Model> {
     model.progress = loading.progress.clone();
+    if let Some(bytes) = loading.cache {
+        model.prefixes = Prefixes::new(bytes);
+    }
     if let Some(path) = &loading.state {
         model.empty = model.load_state(path)?;
     }

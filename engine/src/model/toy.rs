@@ -56,7 +56,19 @@ pub(super) fn parts(version: Version, sees: bool) -> Result<(Named, Told)> {
 
 /// The same numbers every time.
 fn weights(version: Version) -> Result<Named> {
-    let mut named = SIZES.fresh(version, 4)?;
+    Ok(moved(SIZES.fresh(version, 4)?))
+}
+
+/// A model of any size, with random numbers that are the same every time.
+///
+/// # Errors
+/// When the sizes do not fit together.
+pub fn random(version: Version, sizes: &Sizes) -> Result<Named> {
+    Ok(moved(sizes.outline(version)?))
+}
+
+/// Random numbers in all matrices.
+fn moved(mut named: Named) -> Named {
     for (seed, (name, (shape, values))) in named.iter_mut().enumerate() {
         let decays =
             ["time_decay", "time_first", "time_faaaa"].iter().any(|end| name.ends_with(end));
@@ -73,7 +85,7 @@ fn weights(version: Version) -> Result<Named> {
             values.iter_mut().zip(noise(seed as u64)).for_each(|(x, z)| *x = z * bound);
         }
     }
-    Ok(named)
+    named
 }
 
 /// Numbers between -1 and 1 without end (splitmix64).

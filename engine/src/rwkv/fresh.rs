@@ -31,6 +31,19 @@ impl Sizes {
     /// # Errors
     /// When a size is zero or the channels cannot be cut into heads.
     pub fn fresh(&self, version: Version, seed: u64) -> Result<Named> {
+        self.started(version, Fresh::new(seed))
+    }
+
+    /// [`Sizes::fresh`] with zeros in the matrices that would be orthogonal, which takes no time: for
+    /// those who put other numbers there.
+    ///
+    /// # Errors
+    /// As [`Sizes::fresh`].
+    pub fn outline(&self, version: Version) -> Result<Named> {
+        self.started(version, Fresh { outline: true, ..Fresh::new(0) })
+    }
+
+    fn started(&self, version: Version, new: Fresh) -> Result<Named> {
         let Self { n_layer, n_embd, head_size, vocab_size, dim_ffn, .. } = *self;
         ensure!(
             [n_layer, n_embd, head_size, vocab_size, dim_ffn].iter().all(|&n| n > 0),
@@ -41,10 +54,10 @@ impl Sizes {
             "n_embd {n_embd} is not a multiple of head_size {head_size}."
         );
         Ok(match version {
-            Version::V4 => v4::fresh(self, seed),
-            Version::V50 | Version::V51 | Version::V52 => v5::fresh(version, self, seed),
-            Version::V6 => v6::fresh(self, seed),
-            Version::V7 => v7::fresh(self, seed),
+            Version::V4 => v4::fresh(self, new),
+            Version::V50 | Version::V51 | Version::V52 => v5::fresh(version, self, new),
+            Version::V6 => v6::fresh(self, new),
+            Version::V7 => v7::fresh(self, new),
             Version::V4a | Version::V7a => bail!(
                 "no starting values were ever published for {version}; load a trained checkpoint, \
                  or start with {}.",
@@ -86,11 +99,13 @@ fn steps_of_32(width: f64) -> usize {
 pub struct Fresh {
     named: Named,
     random: Random,
+    /// Whether orthogonal matrices stay zeros.
+    outline: bool,
 }
 
 impl Fresh {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { named: Named::new(), random: Random::new(seed) }
+        Self { named: Named::new(), random: Random::new(seed), outline: false }
     }
 
     pub(crate) fn done(self) -> Named {
@@ -127,6 +142,9 @@ impl Fresh {
 
     /// Rows, or columns where there are fewer of them, at right angles and of length `gain`.
     pub(super) fn orthogonal(&mut self, name: &str, [rows, columns]: [usize; 2], gain: f32) {
+        if self.outline {
+            return self.each(name, [rows, columns], |_| 0.0);
+        }
         let (long, short) = (rows.max(columns), rows.min(columns));
         let normal =
             Array2::from_shape_simple_fn((long, short), || f64::from(self.random.normal()));

@@ -237,9 +237,8 @@ impl ChannelMix {
 }
 
 /// Starting values of RWKV-6 for training (RWKV-LM, RWKV-v5/src/model.py, `x060`).
-pub(super) fn fresh(sizes: &Sizes, seed: u64) -> Named {
+pub(super) fn fresh(sizes: &Sizes, mut new: Fresh) -> Named {
     let Sizes { n_layer, n_embd: c, vocab_size: v, dim_ffn: f, .. } = *sizes;
-    let mut new = Fresh::new(seed);
     new.uniform("emb.weight", [v, c], 1e-4);
     for layer in 0..n_layer {
         let at = |name: &str| format!("blocks.{layer}.{name}");

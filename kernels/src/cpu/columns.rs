@@ -1,14 +1,21 @@
 //! Products of a few rows with a matrix `[in, out]`, whose rows are read one after the other: thin
 //! matrices lie like that.
+//!
+//! Every row of the matrix adds to all sums at once, so memory is read in its order. The rows are cut
+//! into parts for threads, by size alone: on every machine sums are rounded the same way.
 
-use std::ops::Range;
-
-use super::lanes::{LANES, Lanes, Unit, Work};
+use super::lanes::{LANES, Lanes, Unit, Work, soon};
 use super::place::Place;
-use super::team::{pieces, share};
+use super::team::share;
 
-/// Columns that are summed up at a time fill so many registers.
-const WIDE: usize = 4;
+/// Rows that are read at a time, from places far apart.
+const STREAMS: usize = 4;
+
+/// Bytes of a matrix that a thread reads at a time.
+const PART: usize = 1 << 16;
+
+/// How far ahead memory is asked for, in numbers.
+const AHEAD: usize = 256;
 
 /// The products of every row of `x`, as wide as `matrix` is high, with every one of its `out` columns.
 pub fn product(x: &[f32], matrix: &[f32], out: usize, unit: Unit) -> Vec<f32> {
@@ -16,94 +23,70 @@ pub fn product(x: &[f32], matrix: &[f32], out: usize, unit: Unit) -> Vec<f32> {
         return vec![];
     };
     let rows = x.len() / width;
-    let mut y = vec![0.0; rows * out];
-    let place = Place::of(&mut y);
-    let groups = out.div_ceil(2 * LANES);
-    let pieces = pieces(4 * matrix.len(), groups);
-    let per = groups.div_ceil(pieces) * 2 * LANES;
-    share(pieces, |piece| {
-        let (first, end) = ((piece * per).min(out), ((piece + 1) * per).min(out));
-        let part = Part { x, matrix, width, out, place: &place };
-        let mut row = 0;
-        while row < rows {
-            row += match rows - row {
-                4.. => few::<4>(part, row, first..end, unit),
-                2.. => few::<2>(part, row, first..end, unit),
-                _ => few::<1>(part, row, first..end, unit),
-            };
+    if rows == 0 {
+        return vec![];
+    }
+    let parts = (4 * matrix.len() / PART).clamp(1, width);
+    let per = width.div_ceil(parts);
+    let parts = width.div_ceil(per);
+    let mut sums = vec![0.0; parts * rows * out];
+    let place = Place::of(&mut sums);
+    share(parts, |part| {
+        let (first, count) = (part * per, per.min(width - part * per));
+        // SAFETY: every part has sums of its own.
+        #[allow(unsafe_code)]
+        let sums = unsafe { place.part(part * rows * out, rows * out) };
+        for (x, sums) in x.chunks_exact(width).zip(sums.chunks_exact_mut(out)) {
+            let (x, matrix) = (&x[first..][..count], &matrix[first * out..][..count * out]);
+            unit.run(Sum { x, matrix, sums });
         }
     });
-    y
+    let (y, others) = sums.split_at_mut(rows * out);
+    for part in others.chunks_exact(rows * out) {
+        y.iter_mut().zip(part).for_each(|(y, more)| *y += more);
+    }
+    sums.truncate(rows * out);
+    sums
 }
 
-#[derive(Clone, Copy)]
-struct Part<'a> {
+/// Adds some rows of a matrix, each times a number of `x`.
+struct Sum<'a> {
     x: &'a [f32],
     matrix: &'a [f32],
-    width: usize,
-    out: usize,
-    place: &'a Place<'a, f32>,
+    sums: &'a mut [f32],
 }
 
-/// The products of `K` rows of `x` with some columns.
-fn few<const K: usize>(part: Part, row: usize, columns: Range<usize>, unit: Unit) -> usize {
-    unit.run(Products::<K> { part, row, columns });
-    K
-}
-
-struct Products<'a, const K: usize> {
-    part: Part<'a>,
-    row: usize,
-    columns: Range<usize>,
-}
-
-impl<const K: usize> Work for Products<'_, K> {
+impl Work for Sum<'_> {
     #[inline(always)]
     fn run(self, lanes: impl Lanes) {
-        let Range { start: mut first, end } = self.columns;
-        while end - first >= WIDE * LANES {
-            self.columns_from::<WIDE>(lanes, first, LANES);
-            first += WIDE * LANES;
+        let Self { x, matrix, sums } = self;
+        let (out, far) = (sums.len(), x.len() / STREAMS);
+        for i in 0..far {
+            let rows = [0, 1, 2, 3].map(|stream| stream * far + i);
+            add(lanes, rows.map(|row| (x[row], &matrix[row * out..][..out])), sums);
         }
-        while first < end {
-            self.columns_from::<1>(lanes, first, LANES.min(end - first));
-            first += LANES;
+        for row in far * STREAMS..x.len() {
+            add(lanes, [(x[row], &matrix[row * out..][..out])], sums);
         }
     }
 }
 
-impl<const K: usize> Products<'_, K> {
-    /// `R` registers of columns; `count` columns of the last one.
-    #[inline(always)]
-    fn columns_from<const R: usize>(&self, lanes: impl Lanes, first: usize, count: usize) {
-        let Part { x, matrix, width, out, place } = self.part;
-        let mut sums = [[lanes.splat(0.0); R]; K];
-        for (i, numbers) in matrix.chunks_exact(out).enumerate() {
-            let mut w = [lanes.splat(0.0); R];
-            for r in 0..R {
-                w[r] = match numbers[first + r * LANES..].first_chunk() {
-                    Some(numbers) => lanes.load(numbers),
-                    None => {
-                        let mut some = [0.0; LANES];
-                        some[..count].copy_from_slice(&numbers[first..first + count]);
-                        lanes.load(&some)
-                    }
-                };
-            }
-            for k in 0..K {
-                let x = lanes.splat(x[(self.row + k) * width + i]);
-                for r in 0..R {
-                    sums[k][r] = lanes.mul_add(w[r], x, sums[k][r]);
-                }
-            }
+#[inline(always)]
+fn add<const R: usize>(lanes: impl Lanes, rows: [(f32, &[f32]); R], sums: &mut [f32]) {
+    let (factors, one) = (rows.map(|(x, _)| lanes.splat(x)), lanes.splat(1.0));
+    let (whole, rest) = sums.as_chunks_mut::<LANES>();
+    let first = whole.len() * LANES;
+    for (i, sums) in whole.iter_mut().enumerate() {
+        // These by themselves first: so less is rounded away.
+        let mut more = lanes.splat(0.0);
+        for r in 0..R {
+            let row = &rows[r].1[i * LANES..];
+            soon(row.as_ptr().wrapping_add(AHEAD).cast());
+            more = lanes.mul_add(lanes.load(row.first_chunk().expect("whole")), factors[r], more);
         }
-        for (k, sums) in sums.into_iter().enumerate() {
-            for (r, sums) in sums.into_iter().enumerate() {
-                // SAFETY: nobody else writes these columns, and there is room for them.
-                #[allow(unsafe_code)]
-                let to = unsafe { place.part((self.row + k) * out + first + r * LANES, count) };
-                to.copy_from_slice(&lanes.store(sums)[..count]);
-            }
-        }
+        *sums = lanes.store(lanes.mul_add(lanes.load(sums), one, more));
+    }
+    for (i, sum) in rest.iter_mut().enumerate() {
+        *sum += rows.iter().map(|(x, row)| x * row[first + i]).sum::<f32>();
     }
 }

@@ -70,18 +70,18 @@ pub struct Forward {
 pub fn forward(sizes: Sizes, x: Inputs, state: &[f32], keep: bool) -> Forward {
     let (all, square) = (sizes.all(), sizes.square());
     let size = |size| vec![0.0; if keep { size } else { 0 }];
-    let mut packed = vec![0.0; all + sizes.states()];
+    let mut packed = Vec::with_capacity(all + sizes.states());
+    packed.resize(all, 0.0);
+    packed.extend_from_slice(state);
     let (mut removed, mut states) = (size(all), size(sizes.states() * sizes.chunks()));
 
     let (y, last) = packed.split_at_mut(all);
     let mut last = last.chunks_exact_mut(square);
     let mut kept = states.chunks_exact_mut(square * sizes.chunks());
     let mut work = Vec::with_capacity(sizes.batch * sizes.heads);
-    for (rows, first) in sizes.share([y, &mut removed]).into_iter().zip(state.chunks_exact(square))
-    {
-        let state = last.next().unwrap_or_default();
-        state.copy_from_slice(first);
-        work.push((rows, state, kept.next().unwrap_or_default()));
+    for rows in sizes.share([y, &mut removed]) {
+        let (state, states) = (last.next(), kept.next());
+        work.push((rows, state.unwrap_or_default(), states.unwrap_or_default()));
     }
     let arch = Arch::new();
     sizes.each_head(work, |head, ([y, removed], state, states)| {
