@@ -16,7 +16,7 @@ impl Model {
     ///
     /// # Errors
     /// For no tokens, a token beyond the vocabulary, the state of another model, and when
-    /// `interrupt` is set, with [`Interrupted`].
+    /// `interrupt` is set, with [`Interrupted`](super::Interrupted).
     pub fn forward(
         &self,
         tokens: &[u32],
