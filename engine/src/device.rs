@@ -1,7 +1,8 @@
 //! Where tensors live and are computed: chosen here by name, passed along everywhere else.
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use burn::tensor::Device;
+use rwkv_kernels::unit;
 
 /// A device, and what to tell the user of how it was chosen.
 #[derive(Clone, Debug)]
@@ -20,8 +21,9 @@ pub struct Place {
 /// A GPU that cannot be had gives the processor and a note that says why.
 ///
 /// # Errors
-/// When no device has this name.
+/// When no device has this name, and when `RWKV_UNIT` names what the processor does not have.
 pub fn choose(name: &str) -> Result<Place> {
+    unit().map_err(Error::msg)?;
     let place = |device, name: &str| Place { device, name: name.to_string(), note: None };
     match name {
         "cpu" => Ok(place(Device::flex(), "cpu")),

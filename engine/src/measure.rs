@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use burn::tensor::{Int, Tensor, TensorData};
-use rwkv_kernels::read_memory;
+use rwkv_kernels::{Storage, read_memory};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, AXES, Dtype, Entry};
@@ -92,11 +93,18 @@ impl Limits {
     /// Measures for about a second.
     pub fn measure() -> Self {
         let bytes = vec![1u8; LARGE];
-        let read = |alone| LARGE as f64 / shortest(|| read_memory(&bytes, alone));
+        let shortest = |work: &dyn Fn()| {
+            let Ok(seconds) = shortest::<Infallible>(4 * TIMES, || {
+                work();
+                Ok(())
+            });
+            seconds
+        };
+        let read = |alone| LARGE as f64 / shortest(&|| read_memory(&bytes, alone));
         let products = |precision| {
             let product = Product::new(precision);
             product.multiply();
-            Product::WORK / shortest(|| product.multiply())
+            Product::WORK / shortest(&|| product.multiply())
         };
         Self {
             read_by_one: read(true),
@@ -179,19 +187,19 @@ impl Speeds {
         let start = Instant::now();
         let (mut logits, mut state) = read(0, &model.state())?;
         let first = start.elapsed().as_secs_f64();
-        let decode = best(|| {
+        let decode = shortest(TIMES, || {
             for _ in 0..DECODED {
                 (logits, state) = read(logits.argmax() as u32, &state)?;
             }
-            Ok(())
+            anyhow::Ok(())
         })?;
         let memory = memory();
         let prompt: Vec<u32> = (0..PROMPT).map(|i| (i % model.vocab_size()) as u32).collect();
-        let prefill = best(|| model.read(&prompt, &model.state(), &stop).map(drop))?;
+        let prefill = shortest(TIMES, || model.read(&prompt, &model.state(), &stop).map(drop))?;
         let mut several = model.rwkv.state(TEXTS, &place.device);
-        let texts = best(|| {
+        let texts = shortest(TIMES, || {
             inside(|| side_by_side(&model, &mut several));
-            Ok(())
+            anyhow::Ok(())
         })?;
         let (bytes, work) = cost(&model, keep);
         Ok(Self {
@@ -215,25 +223,15 @@ fn side_by_side(model: &Model, state: &mut State) {
     black_box(model.rwkv.logits(hidden).into_data());
 }
 
-/// The least seconds that something takes.
-fn shortest(work: impl Fn()) -> f64 {
-    let seconds = (0..4 * TIMES).map(|_| {
-        let start = Instant::now();
-        work();
-        start.elapsed().as_secs_f64()
-    });
-    seconds.fold(f64::INFINITY, f64::min)
-}
-
-/// The least seconds that something takes which may fail.
-fn best(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
-    let mut best = f64::INFINITY;
-    for _ in 0..TIMES {
+/// The least seconds that something takes, done so often.
+fn shortest<E>(times: usize, mut work: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+    let mut shortest = f64::INFINITY;
+    for _ in 0..times {
         let start = Instant::now();
         work()?;
-        best = best.min(start.elapsed().as_secs_f64());
+        shortest = shortest.min(start.elapsed().as_secs_f64());
     }
-    Ok(best)
+    Ok(shortest)
 }
 
 /// Bytes that a token must read and write, and operations for a token of a prompt. Of embeddings one
@@ -241,14 +239,13 @@ fn best(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
 fn cost(model: &Model, keep: Keep) -> (f64, f64) {
     let (mut bytes, mut work) = (0.0, 0.0);
     for parameter in model.parameters() {
-        let numbers = parameter.shape.iter().product::<usize>() as f64;
-        let row = parameter.shape.last().copied().unwrap_or(1);
+        let all = bytes_of(&parameter, model, keep);
         match parameter.name.as_str() {
-            "emb.weight" => bytes += row as f64 * bits(&parameter, model, keep) / 8.0,
+            "emb.weight" => bytes += all / parameter.shape[0] as f64,
             name => {
-                bytes += numbers * bits(&parameter, model, keep) / 8.0;
+                bytes += all;
                 if parameter.shape.len() == 2 && name != "head.weight" {
-                    work += 2.0 * numbers;
+                    work += 2.0 * parameter.shape.iter().product::<usize>() as f64;
                 }
             }
         }
@@ -262,24 +259,25 @@ pub fn bytes_held(model: &Model) -> usize {
         Some((name, loading)) if !name.starts_with("toy:") => loading.keep,
         _ => Keep::F32,
     };
-    let held = |parameter: &Parameter| {
-        let numbers = parameter.shape.iter().product::<usize>() as f64;
-        numbers * bits(parameter, model, keep) / 8.0
-    };
-    model.parameters().iter().map(held).sum::<f64>() as usize
+    let parameters = model.parameters();
+    parameters.iter().map(|parameter| bytes_of(parameter, model, keep)).sum::<f64>() as usize
 }
 
-/// Bits of a number of a parameter.
-fn bits(parameter: &Parameter, model: &Model, keep: Keep) -> f64 {
-    let whole = parameter.shape.last().is_some_and(|row| row.is_multiple_of(32));
-    match keep {
-        _ if !(parameter.is_projection() || parameter.name == "emb.weight") => 32.0,
-        Keep::Q8 if whole => 8.5,
-        Keep::Q4 if whole => 4.5,
-        Keep::F32 => 32.0,
-        Keep::AsStored if model.dtype == Dtype::F32 => 32.0,
-        _ => 16.0,
-    }
+/// Bytes that a parameter takes.
+fn bytes_of(parameter: &Parameter, model: &Model, keep: Keep) -> f64 {
+    let numbers = parameter.shape.iter().product::<usize>();
+    let large = parameter.is_projection() || parameter.name == "emb.weight";
+    let wanted = match keep {
+        Keep::AsStored => model.dtype.storage(),
+        keep => keep.storage(),
+    };
+    let row = parameter.shape.last().copied().unwrap_or(1);
+    let [count, bytes] = match wanted.filter(|_| large).map(Storage::block) {
+        None => [1, 4],
+        Some([count, _]) if !row.is_multiple_of(count) => Storage::Bf16.block(),
+        Some(block) => block,
+    };
+    (numbers * bytes) as f64 / count as f64
 }
 
 /// The most memory that this process has had, in bytes.

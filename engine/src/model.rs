@@ -298,6 +298,7 @@ impl Model {
         Ok(state)
     }
 }
+
 /// Works on a thread of the pool: from outside, every operation would wait for another thread.
 pub(crate) fn inside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| work())

@@ -55,7 +55,7 @@ impl Keep {
     ];
 
     /// What numbers are rounded to.
-    fn storage(self) -> Option<Storage> {
+    pub(crate) fn storage(self) -> Option<Storage> {
         match self {
             Self::AsStored | Self::F32 => None,
             Self::Bf16 => Some(Storage::Bf16),

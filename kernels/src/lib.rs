@@ -33,6 +33,7 @@ mod wkv7;
 pub use adamw::{AdamW, adamw, adamw_plain};
 pub use attention::{attention, attention_plain};
 pub use chunks::CHUNK;
+pub use cpu::lanes::unit;
 pub use fused::available as fuses;
 pub use gelu::{Gelu, gelu, gelu_plain};
 pub use goose::{

@@ -2,20 +2,14 @@
 
 use std::hint::black_box;
 
-use crate::cpu::lanes::{Lanes, Unit, Work, soon};
+use crate::cpu::lanes::{Lanes, STREAMS, Unit, Work, ahead};
 use crate::cpu::team::share;
 
 /// Bytes of a piece that a thread takes at a time.
 const PIECE: usize = 1 << 22;
 
-/// Places that are read at a time.
-const STREAMS: usize = 4;
-
 /// Bytes that are read at once.
 const STEP: usize = 64;
-
-/// How far ahead memory is asked for, in bytes.
-const AHEAD: usize = 1024;
 
 /// Reads all of `bytes` once, on this thread or on all of them, and does nothing with it.
 pub fn read(bytes: &[u8], alone: bool) {
@@ -38,7 +32,7 @@ impl Work for Read<'_> {
         for at in (0..far).step_by(STEP) {
             for (stream, sum) in sums.iter_mut().enumerate() {
                 let bytes = &self.0[stream * far + at..];
-                soon(bytes.as_ptr().wrapping_add(AHEAD));
+                ahead(bytes.as_ptr());
                 let numbers = lanes.f32(bytes.first_chunk().expect("a whole step"));
                 *sum = lanes.mul_add(numbers, one, *sum);
             }

@@ -97,7 +97,11 @@ impl Desk {
             (Some(model), Some(way)) => speeds(model, way).map(View::Text),
             (model, _) => bench::model(model, &task.version, &task.size, self.settings.json),
         };
-        self.result(figures)
+        let json = self.settings.json;
+        self.result(figures.map(|view| match view {
+            View::Table(_) if json => View::Text(view.to_json()),
+            view => view,
+        }))
     }
 
     fn prompt(self, model: Option<&str>, chat: bool) -> i32 {

@@ -42,16 +42,11 @@ impl Model {
     ) -> Result<(Array, State)> {
         let keeps = self.knows(tokens, state);
         let known = keeps.then(|| self.prefixes.longest(tokens)).flatten();
-        match known {
-            Some(Known { logits: Some(logits), state, tokens: all })
-                if all.len() == tokens.len() =>
-            {
-                Ok((logits, state))
-            }
-            Some(Known { state, tokens: begun, .. }) => {
-                self.read_on(tokens, begun.len(), &state, interrupt, keeps)
-            }
-            None => self.read_on(tokens, 0, state, interrupt, keeps),
+        let Some(known) = known else { return self.read_on(tokens, 0, state, interrupt, keeps) };
+        let begun = known.tokens.len();
+        match known.logits.filter(|_| begun == tokens.len()) {
+            Some(logits) => Ok((logits, known.state)),
+            None => self.read_on(tokens, begun, &known.state, interrupt, keeps),
         }
     }
 

@@ -26,19 +26,17 @@ fn load(named: &Named, told: Told) -> Result<(Rwkv, Visual)> {
     Ok((rwkv, visual))
 }
 
-/// Language model, tower, projector; and how many rows a picture becomes if not all.
-const MODELS: [(&str, &str, &str, Option<Pool>); 2] = [
-    ("v6", "clip", "visual_finch", None),
-    ("v7", "siglip", "visual_goose", Some(Pool::Adaptive(4))),
+/// Language model, tower, projector; how many rows a picture becomes if not all; and how near logits
+/// after a picture are. Those of `visual_finch` are touchy: its reference in single precision is 2e-5
+/// from that in double, and weights that differ in their last digit move them by up to 5e-5.
+const MODELS: [(&str, &str, &str, Option<Pool>, f32); 2] = [
+    ("v6", "clip", "visual_finch", None, 5e-5),
+    ("v7", "siglip", "visual_goose", Some(Pool::Adaptive(4)), 1e-5),
 ];
-
-/// How near logits after a picture are: behind each stand the sums of a tower, of a projector and of
-/// blocks, in single precision; another order of summation moves them by some 1e-5.
-const NEAR: f32 = 5e-5;
 
 /// A model of [`MODELS`], its tower's pixels and its golden numbers.
 fn model(
-    (rwkv, tower, proj, pool): (&str, &str, &str, Option<Pool>),
+    (rwkv, tower, proj, pool, _): (&str, &str, &str, Option<Pool>, f32),
 ) -> ((Rwkv, Visual), Tensor<4>, Checkpoint) {
     let (rwkv, tower, proj) = (golden(rwkv), golden(&format!("tower_{tower}")), golden(proj));
     let named = put_together([("rwkv", &rwkv), ("vit", &tower), ("proj", &proj)]);
@@ -65,7 +63,7 @@ fn a_picture_in_a_text_gives_the_reference_numbers() {
         let after = rwkv.hidden(ids(&golden, "golden.after"), &mut state);
         let logits = rwkv.logits(Tensor::cat(vec![before, shown, after], 1));
         let far = far(logits, numbers(&golden, "golden.logits"));
-        assert!(far < NEAR, "{which:?}: {far:e}");
+        assert!(far < which.4, "{which:?}: {far:e}");
     }
 }
 
@@ -82,7 +80,7 @@ fn text_and_picture_may_come_in_one_pass() {
         let rows = Rows { x: Tensor::cat(x, 1), tokens, scan };
         let hidden = rwkv.read(rows, &mut rwkv.state(1, &Device::flex()), Tap::none());
         let far = far(rwkv.logits(hidden), numbers(&golden, "golden.logits"));
-        assert!(far < NEAR, "{which:?}: {far:e}");
+        assert!(far < which.4, "{which:?}: {far:e}");
     }
 }
 

@@ -4,18 +4,12 @@
 //! Every row of the matrix adds to all sums at once, so memory is read in its order. The rows are cut
 //! into parts for threads, by size alone: on every machine sums are rounded the same way.
 
-use super::lanes::{LANES, Lanes, Unit, Work, soon};
+use super::lanes::{LANES, Lanes, STREAMS, Unit, Work, ahead};
 use super::place::Place;
 use super::team::share;
 
-/// Rows that are read at a time, from places far apart.
-const STREAMS: usize = 4;
-
 /// Bytes of a matrix that a thread reads at a time.
 const PART: usize = 1 << 16;
-
-/// How far ahead memory is asked for, in numbers.
-const AHEAD: usize = 256;
 
 /// The products of every row of `x`, as wide as `matrix` is high, with every one of its `out` columns.
 pub fn product(x: &[f32], matrix: &[f32], out: usize, unit: Unit) -> Vec<f32> {
@@ -81,7 +75,7 @@ fn add<const R: usize>(lanes: impl Lanes, rows: [(f32, &[f32]); R], sums: &mut [
         let mut more = lanes.splat(0.0);
         for r in 0..R {
             let row = &rows[r].1[i * LANES..];
-            soon(row.as_ptr().wrapping_add(AHEAD).cast());
+            ahead(row.as_ptr());
             more = lanes.mul_add(lanes.load(row.first_chunk().expect("whole")), factors[r], more);
         }
         *sums = lanes.store(lanes.mul_add(lanes.load(sums), one, more));

@@ -81,6 +81,18 @@ pub trait Lanes: Copy {
     }
 }
 
+/// The environment variable that names a [`Unit`] to use in the place of the best.
+const WANTED: &str = "RWKV_UNIT";
+
+/// What products with few rows run on: `avx512`, `avx2` or `plain`, whichever is best here or is named
+/// by the environment variable `RWKV_UNIT`.
+///
+/// # Errors
+/// When the variable names something that this machine does not have.
+pub fn unit() -> Result<&'static str, String> {
+    var(WANTED).map_or_else(|_| Ok(Unit::best()), |name| Unit::named(&name)).map(|unit| unit.name())
+}
+
 /// Something to do on any machine; what is inlined into it is compiled for that.
 pub trait Work {
     fn run(self, lanes: impl Lanes);
@@ -100,14 +112,32 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The best of this machine, or the first that `RWKV_UNIT` names: `avx512`, `avx2` or `plain`.
+    /// The best of this machine, or what `RWKV_UNIT` names.
     pub fn best() -> Self {
         static BEST: LazyLock<Unit> = LazyLock::new(|| {
-            let (units, wanted) = (Unit::all(), var("RWKV_UNIT").unwrap_or_default());
-            let named = |unit: &&Unit| format!("{unit:?}").to_lowercase().starts_with(&wanted);
-            *units.iter().find(named).unwrap_or(&units[0])
+            let wanted = var(WANTED).ok().and_then(|name| Unit::named(&name).ok());
+            wanted.unwrap_or_else(|| Unit::all()[0])
         });
         *BEST
+    }
+
+    /// What is called `avx512`, `avx2` or `plain`.
+    fn named(name: &str) -> Result<Self, String> {
+        let found = Self::all().into_iter().find(|unit| unit.name() == name);
+        found.ok_or_else(|| {
+            let names: Vec<_> = Self::all().iter().map(Self::name).collect();
+            format!("{WANTED} is `{name}`; this machine has {}.", names.join(", "))
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            Self::Plain => "plain",
+        }
     }
 
     /// All that this machine has.
@@ -133,9 +163,22 @@ impl Unit {
     }
 }
 
+/// Places that are read at a time: machines fetch ahead for a few that are far apart better than for
+/// one, or for neighbours.
+pub const STREAMS: usize = 4;
+
+/// How far ahead memory is asked for, in bytes.
+const AHEAD: usize = 1024;
+
+/// Asks for what lies behind what is read now.
+#[inline(always)]
+pub fn ahead<T>(place: *const T) {
+    soon(place.wrapping_byte_add(AHEAD));
+}
+
 /// Asks for what lies at this place, which need not be there.
 #[inline(always)]
-pub fn soon(place: *const u8) {
+pub fn soon<T>(place: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -148,4 +191,18 @@ pub fn soon(place: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_found_by_name() {
+        for unit in Unit::all() {
+            assert_eq!(Unit::named(unit.name()), Ok(unit));
+        }
+        let error = Unit::named("avx").unwrap_err();
+        assert!(error.contains("`avx`") && error.ends_with("plain."), "{error}");
+    }
 }

@@ -1,13 +1,12 @@
 //! Products of a few rows with weights in f32, bf16 and half precision, which are read where they lie.
 //!
-//! Memory is the limit here. A thread reads rows of four far places at a time, for which a machine
-//! fetches ahead better than for one place or for neighbours.
+//! Memory is the limit here: a thread reads rows of four far places at a time.
 
 use std::marker::PhantomData;
 
-use super::lanes::{LANES, Lanes, Unit, Work, soon};
+use super::lanes::{LANES, Lanes, STREAMS, Unit, Work, ahead};
 use super::place::Place;
-use super::team::{pieces, share};
+use super::team::share_ranges;
 
 /// A weight `[out, width]` whose numbers stand alone, little-endian.
 #[derive(Clone, Copy)]
@@ -67,12 +66,6 @@ impl Read for F16 {
     }
 }
 
-/// Places that are read at a time.
-const STREAMS: usize = 4;
-
-/// How far ahead memory is asked for, in bytes.
-const AHEAD: usize = 1024;
-
 /// Numbers that are read at once.
 const LINE: usize = 2 * LANES;
 
@@ -82,11 +75,8 @@ pub fn product(x: &[f32], weight: Streams, unit: Unit) -> Vec<f32> {
     let rows = x.len().checked_div(width).unwrap_or(0);
     let mut y = vec![0.0; rows * out];
     let place = Place::of(&mut y);
-    let pieces = pieces(weight.bytes.len(), out);
-    let per = out.div_ceil(pieces);
-    share(pieces, |piece| {
-        let first = (piece * per).min(out);
-        let count = per.min(out - first);
+    share_ranges(out, weight.bytes.len(), |range| {
+        let (first, count) = (range.start, range.len());
         let mut done = 0;
         while done < rows {
             let (x, y) = (&x[done * width..], done * out + first);
@@ -189,7 +179,7 @@ fn dots<N: Read, const R: usize, const K: usize>(
             for r in 0..R {
                 w[r] = N::read(lanes, &rows[r][N::SIZE * at..]);
                 if half == 0 || N::SIZE == 4 {
-                    soon(rows[r].as_ptr().wrapping_add(N::SIZE * at + AHEAD));
+                    ahead(&raw const rows[r][N::SIZE * at]);
                 }
             }
             for k in 0..K {

@@ -5,6 +5,7 @@
 //! feet, and lie down when nothing has come for a while.
 
 use std::hint::spin_loop;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
@@ -35,12 +36,13 @@ pub fn share(count: usize, f: impl Fn(usize) + Sync) {
     }
 }
 
-/// Into how many of `parts` so many bytes are best cut: some for each thread, none of them too small to
-/// be handed over.
-pub fn pieces(bytes: usize, parts: usize) -> usize {
+/// Runs `f` on ranges that make up all below `count`, of things that are read from so many bytes: some
+/// for each thread, none of them too small to be handed over.
+pub fn share_ranges(count: usize, bytes: usize, f: impl Fn(Range<usize>) + Sync) {
     let most = bytes / SMALLEST;
     let best = (rayon::current_num_threads() * SOME).max(bytes / LARGEST);
-    best.min(most).min(parts).max(1)
+    let per = count.div_ceil(best.min(most).max(1)).max(1);
+    share(count.div_ceil(per), |piece| f(piece * per..count.min((piece + 1) * per)));
 }
 
 /// Bytes that are worth handing over.
@@ -197,6 +199,20 @@ mod tests {
             }
             // Long enough for all of them to lie down.
             thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn ranges_make_up_everything() {
+        for count in [0, 1, 2, 7, 100, 1001] {
+            for bytes in [0, SMALLEST, 3 * SMALLEST, 100 * SMALLEST, 50 * LARGEST] {
+                let seen: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+                share_ranges(count, bytes, |range| {
+                    assert!(!range.is_empty());
+                    seen[range].iter().for_each(|seen| _ = seen.fetch_add(1, Ordering::Relaxed));
+                });
+                assert!(seen.iter().all(|seen| seen.load(Ordering::Relaxed) == 1));
+            }
         }
     }
 

@@ -100,23 +100,6 @@ pub fn unpack_rows<S: Simd, const K: usize>(
     }
 }
 
-/// Asks for a number, and those around it, that is needed soon: the machine does not foresee pieces
-/// that lie far apart.
-#[inline(always)]
-pub fn soon(number: &f32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every machine has the instruction, and it changes nothing that can be seen.
-        #[allow(unsafe_code)]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = number;
-}
-
 /// `K` numbers of a row, from `top` on; zeros beyond its end.
 #[inline(always)]
 pub fn some<const K: usize>(row: &[f32], top: usize) -> [f32; K] {

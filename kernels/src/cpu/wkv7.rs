@@ -10,7 +10,8 @@ use std::ops::Range;
 use pulp::{Arch, Simd};
 
 use super::heads::{CHUNK, Rows, Sizes};
-use super::vectors::{Column, pack, soon};
+use super::lanes::soon;
+use super::vectors::{Column, pack};
 
 mod backward;
 mod forward;

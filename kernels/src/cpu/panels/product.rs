@@ -1,18 +1,12 @@
 //! Products with panels.
 
 use super::{BLOCK, Panels, ROWS, SIDE, WORDS, offset};
-use crate::cpu::lanes::{LARGEST, Lanes, Unit, Word, Work, soon};
+use crate::cpu::lanes::{LARGEST, Lanes, STREAMS, Unit, Word, Work, ahead};
 use crate::cpu::place::Place;
-use crate::cpu::team::{pieces, share};
+use crate::cpu::team::share_ranges;
 
 /// Rows that are multiplied at a time.
 const TOGETHER: usize = 8;
-
-/// Panels that are read at a time for a single row.
-const STREAMS: usize = 4;
-
-/// How far ahead memory is asked for, in bytes.
-const AHEAD: usize = 1024;
 
 /// Bytes of what weights are multiplied with that stay in a near cache while a weight passes.
 const NEAR: usize = 1 << 18;
@@ -65,12 +59,9 @@ pub fn product(x: &[f32], weight: Panels, unit: Unit) -> Vec<f32> {
         return y;
     }
     let x = inputs(x, unit);
-    let (place, panels) = (Place::of(&mut y), out.div_ceil(ROWS));
-    let pieces = pieces(weight.bytes.len(), panels);
-    let per = panels.div_ceil(pieces);
-    share(pieces, |piece| {
-        let first = (piece * per).min(panels);
-        let part = Part { weight, x: &x, first, count: per.min(panels - first), place: &place };
+    let place = Place::of(&mut y);
+    share_ranges(out.div_ceil(ROWS), weight.bytes.len(), |range| {
+        let part = Part { weight, x: &x, first: range.start, count: range.len(), place: &place };
         match weight.bits {
             8 => unit.run(Products::<8>(part)),
             _ => unit.run(Products::<4>(part)),
@@ -84,12 +75,8 @@ fn inputs(x: &[f32], unit: Unit) -> Vec<Inputs> {
     let x = x.as_chunks().0;
     let mut found: Vec<Inputs> = Vec::with_capacity(x.len());
     let place = Place::spare(&mut found);
-    let pieces = pieces(4 * BLOCK * x.len(), x.len());
-    let per = x.len().div_ceil(pieces);
-    share(pieces, |piece| {
-        let first = (piece * per).min(x.len());
-        let count = per.min(x.len() - first);
-        unit.run(Round { x: &x[first..][..count], first, place: &place });
+    share_ranges(x.len(), 4 * BLOCK * x.len(), |range| {
+        unit.run(Round { x: &x[range.clone()], first: range.start, place: &place });
     });
     // SAFETY: all blocks have been written.
     #[allow(unsafe_code)]
@@ -179,9 +166,7 @@ impl<const BITS: usize> Products<'_, BITS> {
             for r in 0..R {
                 let (numbers, scales) = parts[r];
                 let bytes = &numbers[b * size..][..size];
-                for ahead in (0..size).step_by(SIDE) {
-                    soon(bytes.as_ptr().wrapping_add(ahead + AHEAD));
-                }
+                bytes.chunks_exact(SIDE).for_each(|line| ahead(line.as_ptr()));
                 let [sums] = block::<_, BITS, 1>(lanes, bytes, [x]);
                 let scales = lanes.f16(&scales.as_chunks().0[b]);
                 found[r] = lanes.mul_add(lanes.finish(sums), lanes.mul(scales, scale), found[r]);

@@ -3,8 +3,9 @@
 use pulp::{Simd, WithSimd};
 
 use super::{CHUNK, Inputs, K, KAPPA, LOST, R, Rows, Sizes, W};
+use crate::cpu::lanes::soon;
 use crate::cpu::vectors::{
-    Column, columns, pack_rows, put, some, soon, splat, sums, unpack, unpack_rows, zeros,
+    Column, columns, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
 };
 
 /// Rows of the state that pass the tokens together.

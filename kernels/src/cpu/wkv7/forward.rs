@@ -3,9 +3,8 @@
 use pulp::{Simd, WithSimd};
 
 use super::{CHUNK, Inputs, K, KAPPA, LOST, R, Rows, Sizes, W};
-use crate::cpu::vectors::{
-    Column, columns, pack_rows, put, some, soon, splat, sums, unpack_rows, zeros,
-};
+use crate::cpu::lanes::soon;
+use crate::cpu::vectors::{Column, columns, pack_rows, put, some, splat, sums, unpack_rows, zeros};
 
 /// Rows of the state that pass the tokens together.
 const ROWS: usize = 8;

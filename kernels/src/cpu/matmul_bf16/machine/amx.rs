@@ -3,7 +3,6 @@
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 use std::marker::PhantomData;
-use std::sync::LazyLock;
 
 use super::tiles::{Block, Tile};
 
@@ -13,12 +12,6 @@ pub fn allowed() -> bool {
     const BF16: u32 = 1 << 22;
     let found = __cpuid_count(7, 0).edx;
     found & TILES != 0 && found & BF16 != 0 && permitted()
-}
-
-/// [`allowed`], asked once.
-pub fn found() -> bool {
-    static FOUND: LazyLock<bool> = LazyLock::new(allowed);
-    *FOUND
 }
 
 /// Asks Linux for the registers of tiles: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
@@ -68,6 +61,73 @@ impl Tiles {
         }
         Self(PhantomData)
     }
+
+    /// Sets `block` to a sum of products of two strips, beside, and two others, across. Those of a
+    /// product are equally long and not empty.
+    pub fn multiply<'a>(
+        &mut self,
+        products: impl Iterator<Item = [[&'a [Tile]; 2]; 2]>,
+        block: &mut Block,
+    ) {
+        // SAFETY: nothing but this thread's tiles is used. The compiler does not know them: what they
+        // hold stays there from here to the last instructions.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                options(nostack, nomem)
+            );
+        }
+        products.for_each(|[left, right]| self.add(left, right));
+        // SAFETY: `block` has four times 1024 bytes.
+        unsafe {
+            asm!(
+                "tilestored [{block} + {row}], tmm0",
+                "tilestored [{block} + {row} + 1024], tmm1",
+                "tilestored [{block} + {row} + 2048], tmm2",
+                "tilestored [{block} + {row} + 3072], tmm3",
+                block = in(reg) &raw mut *block,
+                row = in(reg) 64usize,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Adds products to the first four tiles. Every tile that is read is multiplied twice.
+    fn add(&mut self, left: [&[Tile]; 2], right: [&[Tile]; 2]) {
+        let depth = left[0].len();
+        assert!(depth > 0 && [left[1], right[0], right[1]].iter().all(|x| x.len() == depth));
+        // SAFETY: the four strips have `depth` tiles of 1024 bytes, which are read one after the
+        // other; this thread's tiles are made for that.
+        unsafe {
+            asm!(
+                "2:",
+                "tileloadd tmm4, [{left0} + {row}]",
+                "tileloadd tmm6, [{right0} + {row}]",
+                "tileloadd tmm7, [{right1} + {row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{left1} + {row}]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {left0}, 1024",
+                "add {left1}, 1024",
+                "add {right0}, 1024",
+                "add {right1}, 1024",
+                "dec {depth}",
+                "jnz 2b",
+                left0 = inout(reg) left[0].as_ptr() => _,
+                left1 = inout(reg) left[1].as_ptr() => _,
+                right0 = inout(reg) right[0].as_ptr() => _,
+                right1 = inout(reg) right[1].as_ptr() => _,
+                depth = inout(reg) depth => _,
+                row = in(reg) 64usize,
+                options(nostack, readonly),
+            );
+        }
+    }
 }
 
 impl Drop for Tiles {
@@ -75,160 +135,5 @@ impl Drop for Tiles {
     fn drop(&mut self) {
         // SAFETY: touches nothing but tiles, which only this module uses.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
-    }
-}
-
-/// Sets `block` to the products of two strips, beside, and two others, across. They are equally
-/// long and not empty, and [`Tiles`] live. Every tile that is read is multiplied twice.
-pub fn multiply(left: [&[Tile]; 2], right: [&[Tile]; 2], block: &mut Block) {
-    // SAFETY: the four strips have `depth` tiles of 1024 bytes, which are read one after the other;
-    // `block` has four times 1024 bytes, which are written; the tiles are made for that.
-    unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "2:",
-            "tileloadd tmm4, [{left0} + {row}]",
-            "tileloadd tmm6, [{right0} + {row}]",
-            "tileloadd tmm7, [{right1} + {row}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{left1} + {row}]",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {left0}, 1024",
-            "add {left1}, 1024",
-            "add {right0}, 1024",
-            "add {right1}, 1024",
-            "dec {depth}",
-            "jnz 2b",
-            "tilestored [{block} + {row}], tmm0",
-            "tilestored [{block} + {row} + 1024], tmm1",
-            "tilestored [{block} + {row} + 2048], tmm2",
-            "tilestored [{block} + {row} + 3072], tmm3",
-            left0 = inout(reg) left[0].as_ptr() => _,
-            left1 = inout(reg) left[1].as_ptr() => _,
-            right0 = inout(reg) right[0].as_ptr() => _,
-            right1 = inout(reg) right[1].as_ptr() => _,
-            depth = inout(reg) left[0].len() => _,
-            block = in(reg) &raw mut *block,
-            row = in(reg) 64usize,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack),
-        );
-    }
-}
-
-/// Sets `block` to the products of two strips in two parts each, `[part][strip]`, and two others. Every
-/// tile of those is read once.
-///
-/// # Safety
-/// All strips must have `depth` tiles, at least one; [`Tiles`] must live.
-pub unsafe fn multiply_parts(
-    left: [[*const Tile; 2]; 2],
-    right: [*const Tile; 2],
-    depth: usize,
-    block: *mut Block,
-) {
-    // SAFETY: reads `depth` tiles of 1024 bytes from each strip, and writes four times as many bytes.
-    unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "2:",
-            "tileloadd tmm6, [{right0} + {row}]",
-            "tileloadd tmm7, [{right1} + {row}]",
-            "tileloadd tmm4, [{large0} + {row}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{large1} + {row}]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "tileloadd tmm4, [{small0} + {row}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{small1} + {row}]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {large0}, 1024",
-            "add {large1}, 1024",
-            "add {small0}, 1024",
-            "add {small1}, 1024",
-            "add {right0}, 1024",
-            "add {right1}, 1024",
-            "dec {depth}",
-            "jnz 2b",
-            "tilestored [{block} + {row}], tmm0",
-            "tilestored [{block} + {row} + 1024], tmm1",
-            "tilestored [{block} + {row} + 2048], tmm2",
-            "tilestored [{block} + {row} + 3072], tmm3",
-            large0 = inout(reg) left[0][0] => _,
-            large1 = inout(reg) left[0][1] => _,
-            small0 = inout(reg) left[1][0] => _,
-            small1 = inout(reg) left[1][1] => _,
-            right0 = inout(reg) right[0] => _,
-            right1 = inout(reg) right[1] => _,
-            depth = inout(reg) depth => _,
-            block = in(reg) block,
-            row = in(reg) 64usize,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack),
-        );
-    }
-}
-
-/// Adds to `block` the products of two strips and two others.
-///
-/// # Safety
-/// All strips must have `depth` tiles, at least one; [`Tiles`] must live; `block` must hold numbers.
-pub unsafe fn add_product(
-    left: [*const Tile; 2],
-    right: [*const Tile; 2],
-    depth: usize,
-    block: *mut Block,
-) {
-    // SAFETY: reads `depth` tiles of 1024 bytes from each strip, and reads and writes `block`.
-    unsafe {
-        asm!(
-            "tileloadd tmm0, [{block} + {row}]",
-            "tileloadd tmm1, [{block} + {row} + 1024]",
-            "tileloadd tmm2, [{block} + {row} + 2048]",
-            "tileloadd tmm3, [{block} + {row} + 3072]",
-            "2:",
-            "tileloadd tmm6, [{right0} + {row}]",
-            "tileloadd tmm7, [{right1} + {row}]",
-            "tileloadd tmm4, [{left0} + {row}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{left1} + {row}]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {left0}, 1024",
-            "add {left1}, 1024",
-            "add {right0}, 1024",
-            "add {right1}, 1024",
-            "dec {depth}",
-            "jnz 2b",
-            "tilestored [{block} + {row}], tmm0",
-            "tilestored [{block} + {row} + 1024], tmm1",
-            "tilestored [{block} + {row} + 2048], tmm2",
-            "tilestored [{block} + {row} + 3072], tmm3",
-            left0 = inout(reg) left[0] => _,
-            left1 = inout(reg) left[1] => _,
-            right0 = inout(reg) right[0] => _,
-            right1 = inout(reg) right[1] => _,
-            depth = inout(reg) depth => _,
-            block = in(reg) block,
-            row = in(reg) 64usize,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack),
-        );
     }
 }

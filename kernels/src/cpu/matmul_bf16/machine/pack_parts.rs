@@ -37,8 +37,8 @@ pub fn pack_rows(x: &[f32], width: usize, first: usize) -> Parts {
     strips
 }
 
-/// Sixteen rows of a weight in 16 bits, from `first` on, across; its width is that of whole tiles. A second strip
-/// has what the first leaves of numbers that are no bf16. Only for machines with tiles.
+/// Sixteen rows of a weight in 16 bits, from `first` on, across; its width is that of whole tiles. A
+/// second strip has what the first leaves of numbers that are no bf16. Only for machines with tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub fn pack_halves(weight: Streams, first: usize) -> Parts {
     let Streams { bytes, number, out, width } = weight;

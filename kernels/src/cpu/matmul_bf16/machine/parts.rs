@@ -4,46 +4,36 @@
 //! exactly the sum of two, one in bf16 is one; one of 8 bits times its scale is an f32. All products of
 //! parts are summed up in f32, but that of two small parts, which is below the last digit of both.
 
-use std::mem::MaybeUninit;
-
-use super::amx::{self, Tiles};
+use super::amx::Tiles;
 use super::pack_parts::{Parts, pack_halves, pack_panel, pack_rows};
-use super::tiles::{Block, DEPTH, SIDE, Tile};
+use super::tiles::{self, Block, DEPTH, SIDE};
+use super::{Unit, best};
 use crate::cpu::packed::Stored;
 use crate::cpu::place::Place;
-use crate::cpu::team::share;
-
-/// Bytes of a weight that stay in a core's cache while all rows pass.
-const NEAR: usize = 1 << 19;
-
-/// Parts of a weight for each thread: one may be slower than another.
-const SOME: usize = 4;
+use crate::cpu::team::{share, share_ranges};
 
 /// All products of a row of `x` and a row of the weight, row after row of `x`; none where the machine
 /// has no tiles, and where the weight is no whole number of them.
 pub fn product(x: &[f32], weight: &Stored) -> Option<Vec<f32>> {
     let [out, width] = weight.dims();
-    if !width.is_multiple_of(DEPTH) || out == 0 || x.is_empty() || !amx::found() {
+    let fits = width.is_multiple_of(DEPTH) && out > 0 && !x.is_empty();
+    if !fits || best() != Unit::Tiles(tiles::Unit::Amx) {
         return None;
     }
     let rows = x.len() / width;
     let left = strips(x, width);
     let mut y = Vec::with_capacity(rows * out);
-    let (place, threads) = (Place::spare(&mut y), rayon::current_num_threads());
-    let most = (NEAR / (2 * width)).min(out.div_ceil(threads * SOME));
-    let per = most.next_multiple_of(2 * SIDE);
-    share(out.div_ceil(per), |piece| {
-        let first = piece * per;
-        let count = per.min(out - first);
-        let right = (0..count.div_ceil(SIDE)).map(|strip| across(weight, first + strip * SIDE));
-        let right: Vec<Parts> = right.collect();
-        let _tiles = Tiles::begin();
+    let place = Place::spare(&mut y);
+    share_ranges(out.div_ceil(2 * SIDE), 2 * out * width, |blocks| {
+        let (first, end) = (2 * SIDE * blocks.start, out.min(2 * SIDE * blocks.end));
+        let right: Vec<Parts> =
+            (first..end).step_by(SIDE).map(|strip| across(weight, strip)).collect();
+        let (mut tiles, mut block) = (Tiles::begin(), Block::zero());
         for (top, left) in (0..rows).step_by(2 * SIDE).zip(left.chunks(2)) {
             for (column, right) in (first..).step_by(2 * SIDE).zip(right.chunks(2)) {
-                let block = multiply(
-                    [&left[0], &left[left.len() - 1]],
-                    [&right[0], &right[right.len() - 1]],
-                );
+                let left = [&left[0], &left[left.len() - 1]];
+                let right = [&right[0], &right[right.len() - 1]];
+                multiply(&mut tiles, left, right, &mut block);
                 // SAFETY: nobody else writes these columns, of which there are as many rows.
                 unsafe { write(&block, &place, [top, column], [rows, out]) };
             }
@@ -78,25 +68,15 @@ fn across(weight: &Stored, first: usize) -> Parts {
     }
 }
 
-/// The products of two strips with two others.
-fn multiply(left: [&Parts; 2], right: [&Parts; 2]) -> Block {
-    let part =
-        |of: [&Parts; 2], i: usize| -> [*const Tile; 2] { of.map(|parts| parts[i].as_ptr()) };
-    let depth = left[0][0].len();
-    let same = |parts: &Parts| parts[0].len() == depth && [0, depth].contains(&parts[1].len());
-    assert!(depth > 0 && left.iter().chain(&right).all(|parts| same(parts)));
-    assert!(left.iter().all(|parts| parts[1].len() == depth));
-    let mut block = MaybeUninit::uninit();
-    // SAFETY: the strips have `depth` tiles each, and the tiles are configured; the block is written
-    // whole, and read again after that only.
-    unsafe {
-        let to = block.as_mut_ptr();
-        amx::multiply_parts([part(left, 0), part(left, 1)], part(right, 0), depth, to);
-        if right.iter().all(|parts| !parts[1].is_empty()) {
-            amx::add_product(part(left, 0), part(right, 1), depth, to);
-        }
-        block.assume_init()
-    }
+/// Sets `block` to the products of two strips with two others.
+fn multiply(tiles: &mut Tiles, left: [&Parts; 2], right: [&Parts; 2], block: &mut Block) {
+    // Weights that are bf16 have no second parts.
+    let count = if right[0][1].is_empty() { 2 } else { 3 };
+    let products = [(0, 0), (1, 0), (0, 1)]
+        .into_iter()
+        .take(count)
+        .map(|(l, r)| [[&left[0][l][..], &left[1][l][..]], [&right[0][r][..], &right[1][r][..]]]);
+    tiles.multiply(products, block);
 }
 
 /// Writes what of a block lies in a matrix of so many rows and columns, from a place on.

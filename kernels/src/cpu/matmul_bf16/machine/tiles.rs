@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 #[cfg(target_os = "linux")]
-use super::amx;
+use super::amx::Tiles;
 use super::{Factor, each, pack::pack, pairs};
 
 /// Vectors in a strip.
@@ -29,6 +29,12 @@ pub type Strip = Vec<Tile>;
 /// Products of two strips with two others: `[left][right][row][column]`.
 #[repr(C, align(64))]
 pub struct Block(pub [[[[f32; SIDE]; SIDE]; 2]; 2]);
+
+impl Block {
+    pub fn zero() -> Self {
+        Self([[[[0.0; SIDE]; SIDE]; 2]; 2])
+    }
+}
 
 /// What multiplies tiles.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,19 +71,19 @@ pub fn tiled(left: Factor, right: Factor, unit: Unit) -> Vec<f32> {
 
 /// Products of some strips with all of `right`, written to rows of `n` numbers: to all of them.
 fn fill(rows: &mut [MaybeUninit<f32>], n: usize, left: &[Strip], right: &[Strip], unit: Unit) {
-    let multiply = |left: [&[Tile]; 2], right: [&[Tile]; 2], block: &mut Block| {
+    #[cfg(target_os = "linux")]
+    let mut tiles = (unit == Unit::Amx).then(Tiles::begin);
+    let mut multiply = |left: [&[Tile]; 2], right: [&[Tile]; 2], block: &mut Block| {
+        #[cfg(target_os = "linux")]
+        if let Some(tiles) = &mut tiles {
+            return tiles.multiply([[left, right]].into_iter(), block);
+        }
         let depth = left[0].len();
         assert!(depth > 0 && [left[1], right[0], right[1]].iter().all(|x| x.len() == depth));
-        match unit {
-            #[cfg(target_os = "linux")]
-            Unit::Amx => amx::multiply(left, right, block),
-            // SAFETY: the machine was asked for these instructions.
-            Unit::Pairs => unsafe { pairs::multiply(left, right, block) },
-        }
+        // SAFETY: the machine was asked for these instructions.
+        unsafe { pairs::multiply(left, right, block) };
     };
-    #[cfg(target_os = "linux")]
-    let _tiles = (unit == Unit::Amx).then(amx::Tiles::begin);
-    let mut block = Block([[[[0.0; SIDE]; SIDE]; 2]; 2]);
+    let mut block = Block::zero();
     for (column, right) in right.chunks(2).enumerate() {
         for (left, rows) in left.chunks(2).zip(rows.chunks_mut(2 * SIDE * n)) {
             multiply(pair(left), pair(right), &mut block);
