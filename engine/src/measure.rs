@@ -266,13 +266,18 @@ pub fn bytes_held(model: &Model) -> usize {
 /// Bytes that a parameter takes.
 fn bytes_of(parameter: &Parameter, model: &Model, keep: Keep) -> f64 {
     let numbers = parameter.shape.iter().product::<usize>();
-    let large = parameter.is_projection() || parameter.name == "emb.weight";
-    let wanted = match keep {
-        Keep::AsStored => model.dtype.storage(),
-        keep => keep.storage(),
+    let blocks = |storage: &Storage| storage.block()[0] > 1;
+    let stored = model.dtype.storage();
+    let wanted = if keep == Keep::AsStored { stored } else { keep.storage() };
+    let storage = match parameter.name.as_str() {
+        "emb.weight" => wanted,
+        _ if parameter.is_projection() => wanted,
+        _ if !parameter.is_thin() => None,
+        _ if wanted.is_some_and(|wanted| blocks(&wanted)) => stored.filter(|s| !blocks(s)),
+        _ => wanted,
     };
     let row = parameter.shape.last().copied().unwrap_or(1);
-    let [count, bytes] = match wanted.filter(|_| large).map(Storage::block) {
+    let [count, bytes] = match storage.map(Storage::block) {
         None => [1, 4],
         Some([count, _]) if !row.is_multiple_of(count) => Storage::Bf16.block(),
         Some(block) => block,

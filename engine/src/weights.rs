@@ -194,16 +194,37 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// As [`Weights::tensor`].
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Held> {
+        self.held(name, shape, self.keep, |_| true)
+    }
+
+    /// A thin matrix `[in, out]`, of which a model has little and that blocks would round too much:
+    /// where those are wanted it stays as it is stored.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn thin(&self, name: &str, shape: [usize; 2]) -> Result<Held> {
+        let blocks = |storage: Storage| storage.block()[0] > 1;
+        let keep = self.keep.storage().is_some_and(blocks).then_some(Keep::AsStored);
+        self.held(name, shape, keep.unwrap_or(self.keep), |storage| !blocks(storage))
+    }
+
+    fn held(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        keep: Keep,
+        fits: impl Fn(Storage) -> bool,
+    ) -> Result<Held> {
         let stored = match self.source {
             Source::Checkpoint(file) if self.adapters.is_empty() => {
                 file.packed(&format!("{}{name}", self.prefix))
             }
             _ => None,
         };
-        let stored = stored.filter(|stored| stored.dims() == shape);
-        let packed = match self.keep.storage() {
+        let stored = stored.filter(|stored| stored.dims() == shape && fits(stored.storage()));
+        let packed = match keep.storage() {
             _ if !fuses(self.device) => None,
-            None => stored.filter(|_| self.keep == Keep::AsStored),
+            None => stored.filter(|_| keep == Keep::AsStored),
             Some(storage) => match stored.filter(|stored| stored.storage() == storage) {
                 None => return self.rounded(name, shape, storage),
                 stored => stored,

@@ -14,7 +14,7 @@ pub fn attention([q, k, v]: [Tensor<3>; 3], heads: usize) -> Tensor<3> {
     }
     let [b, tokens, channels] = q.dims();
     let inputs = [q, k, v].map(Tensor::into_dispatch).into();
-    run(Attention { tokens, channels, heads }, inputs).reshape([b, tokens, channels])
+    run(Attention { tokens, channels, heads }, inputs, [b, tokens, channels])
 }
 
 /// The definition of [`attention`] in ordinary tensor operations; runs on every device.

@@ -54,18 +54,56 @@ pub struct Saved<'a> {
     pub kept: &'a [Vec<f32>],
 }
 
-/// The outputs of `operation` in one row; at most eight inputs, in the order it expects.
-pub fn run(operation: impl Operation + 'static, inputs: Vec<DispatchTensor>) -> Tensor<1> {
-    Tensor::from_dispatch(Dispatch::fused(Inputs(inputs), Arc::new(operation)))
+/// The outputs of `operation` in this shape; at most eight inputs, in the order it expects.
+pub fn run<const D: usize>(
+    operation: impl Operation + 'static,
+    inputs: Vec<DispatchTensor>,
+    shape: impl Into<Shape>,
+) -> Tensor<D> {
+    let shape = shape.into();
+    match plainly(&operation, &inputs, &shape) {
+        Some(output) => Tensor::from_dispatch(output),
+        None => {
+            let output = Dispatch::fused(Inputs(inputs), Arc::new(operation));
+            Tensor::<1>::from_dispatch(output).reshape(shape)
+        }
+    }
 }
 
-/// Cuts a packed row into tensors of these two shapes.
-pub fn unpack<const D: usize, const E: usize>(
-    packed: Tensor<1>,
+/// The outputs where nothing is tracked and nothing has to be moved: reading a token runs hundreds of
+/// small operations, for which the way through backends costs more than they do.
+fn plainly(
+    operation: &impl Operation,
+    inputs: &[DispatchTensor],
+    shape: &Shape,
+) -> Option<DispatchTensor> {
+    let mut slices: [&[f32]; MOST] = [&[]; MOST];
+    for (slice, input) in slices.iter_mut().zip(inputs) {
+        match &input.kind {
+            DispatchTensorKind::Flex(BackendTensor::Float(x)) if x.is_contiguous() => {
+                *slice = numbers(x);
+            }
+            _ => return None,
+        }
+    }
+    let (output, _) = operation.forward(&slices[..inputs.len()], false);
+    let output = BackendTensor::Float(tensor(output, shape.clone()));
+    let autodiff = DispatchAutodiffContext::Disabled;
+    Some(DispatchTensor { kind: DispatchTensorKind::Flex(output), autodiff })
+}
+
+/// Inputs of an operation.
+const MOST: usize = 8;
+
+/// [`run`] for outputs of these two shapes.
+pub fn run_both<const D: usize, const E: usize>(
+    operation: impl Operation + 'static,
+    inputs: Vec<DispatchTensor>,
     first: [usize; D],
     second: [usize; E],
 ) -> (Tensor<D>, Tensor<E>) {
     let (size, rest) = (first.iter().product(), second.iter().product::<usize>());
+    let packed: Tensor<1> = run(operation, inputs, [size + rest]);
     let head = packed.clone().narrow(0, 0, size).reshape(first);
     (head, packed.narrow(0, size, rest).reshape(second))
 }

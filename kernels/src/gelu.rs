@@ -46,5 +46,5 @@ pub fn gelu_plain(x: Tensor<3>, bias: Tensor<1>, form: Gelu) -> Tensor<3> {
 fn fused<E: Equation<1> + 'static>(x: Tensor<3>, bias: Tensor<1>) -> Tensor<3> {
     let shape = x.dims();
     let inputs = vec![x.into_dispatch(), bias.into_dispatch()];
-    run(Pointwise::<E, 1>(PhantomData), inputs).reshape(shape)
+    run(Pointwise::<E, 1>(PhantomData), inputs, shape)
 }

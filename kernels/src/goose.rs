@@ -12,14 +12,16 @@ use crate::cpu::thin::Thin;
 use crate::fused::{available, run};
 use crate::linear::linear_plain;
 use crate::norm::norm_plain;
+use crate::packed::Weight;
 use crate::precision::wanted;
 
 /// `sigmoid(x·up + bias)`: `[B, T, D] → [B, T, C]`, with a thin matrix `[D, C]` and `[1, 1, C]`.
-pub fn thin_sigmoid(x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tensor<3> {
-    if available(&x.device()) {
+pub fn thin_sigmoid(x: Tensor<3>, up: impl Into<Weight>, bias: Tensor<3>) -> Tensor<3> {
+    let device = x.device();
+    if available(&device) {
         return thin::<Sigmoid, 1>(x, up, bias, []);
     }
-    thin_sigmoid_plain(x, up, bias)
+    thin_sigmoid_plain(x, up.into().plain(&device), bias)
 }
 
 /// The definition of [`thin_sigmoid`] in ordinary tensor operations.
@@ -29,11 +31,12 @@ pub fn thin_sigmoid_plain(x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tenso
 
 /// The share of the state that survives a token, `exp(−e^−½·sigmoid(x·up + bias))`, in (0.545, 1):
 /// `[B, T, D] → [B, T, C]`, with a thin matrix `[D, C]` and `[1, 1, C]`.
-pub fn decay(x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tensor<3> {
-    if available(&x.device()) {
+pub fn decay(x: Tensor<3>, up: impl Into<Weight>, bias: Tensor<3>) -> Tensor<3> {
+    let device = x.device();
+    if available(&device) {
         return thin::<Decay, 1>(x, up, bias, []);
     }
-    decay_plain(x, up, bias)
+    decay_plain(x, up.into().plain(&device), bias)
 }
 
 /// The definition of [`decay()`] in ordinary tensor operations.
@@ -44,11 +47,17 @@ pub fn decay_plain(x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tensor<3> {
 /// Values `[B, T, C]` that borrow from those of the first block,
 /// `v + (first − v)·sigmoid(x·up + bias)`, with `x` `[B, T, D]`, a thin matrix `[D, C]` and
 /// `[1, 1, C]`.
-pub fn lend([v, first]: [Tensor<3>; 2], x: Tensor<3>, up: Tensor<2>, bias: Tensor<3>) -> Tensor<3> {
-    if available(&x.device()) {
+pub fn lend(
+    [v, first]: [Tensor<3>; 2],
+    x: Tensor<3>,
+    up: impl Into<Weight>,
+    bias: Tensor<3>,
+) -> Tensor<3> {
+    let device = x.device();
+    if available(&device) {
         return thin::<Lend, 3>(x, up, bias, [v, first]);
     }
-    lend_plain([v, first], x, up, bias)
+    lend_plain([v, first], x, up.into().plain(&device), bias)
 }
 
 /// The definition of [`lend`] in ordinary tensor operations.
@@ -63,15 +72,23 @@ pub fn lend_plain(
 
 fn thin<E: Equation<N> + 'static, const N: usize>(
     x: Tensor<3>,
-    up: Tensor<2>,
+    up: impl Into<Weight>,
     bias: Tensor<3>,
     others: impl IntoIterator<Item = Tensor<3>>,
 ) -> Tensor<3> {
+    let up = up.into();
     let ([b, t, _], [_, c]) = (x.dims(), up.dims());
-    let factors = [x.into_dispatch(), up.into_dispatch(), bias.into_dispatch()];
-    let others = others.into_iter().map(Tensor::into_dispatch);
-    let inputs = factors.into_iter().chain(others).collect();
-    run(Thin::<E, N>::new(wanted()), inputs).reshape([b, t, c])
+    let mut inputs = vec![x.into_dispatch()];
+    let matrix = match up {
+        Weight::Packed(matrix) => Some(matrix),
+        Weight::Plain(matrix) => {
+            inputs.push(matrix.into_dispatch());
+            None
+        }
+    };
+    inputs.push(bias.into_dispatch());
+    inputs.extend(others.into_iter().map(Tensor::into_dispatch));
+    run(Thin::<E, N>::new(wanted(), matrix), inputs, [b, t, c])
 }
 
 /// The key under which new content goes in, `k·(1 + (a − 1)·k_a)`: `[B, T, C]`, `k_a` `[1, 1, C]`.
@@ -79,7 +96,7 @@ pub fn edit_key(k: Tensor<3>, a: Tensor<3>, k_a: Tensor<3>) -> Tensor<3> {
     if available(&k.device()) {
         let shape = k.dims();
         let inputs = vec![k.into_dispatch(), a.into_dispatch(), k_a.into_dispatch()];
-        return run(Pointwise::<EditKey, 2>(PhantomData), inputs).reshape(shape);
+        return run(Pointwise::<EditKey, 2>(PhantomData), inputs, shape);
     }
     edit_key_plain(k, a, k_a)
 }
@@ -97,7 +114,7 @@ pub fn unit_key(k: Tensor<3>, k_k: Tensor<3>, heads: usize) -> Tensor<4> {
     }
     let [b, t, c] = k.dims();
     let n = c / heads;
-    run(UnitKey { n }, vec![k.into_dispatch(), k_k.into_dispatch()]).reshape([b, t, heads, n])
+    run(UnitKey { n }, vec![k.into_dispatch(), k_k.into_dispatch()], [b, t, heads, n])
 }
 
 /// The definition of [`unit_key`] in ordinary tensor operations.
@@ -127,7 +144,7 @@ pub fn read_out(
     let [y, r, k, v] = [y, r, k, v].map(Tensor::into_dispatch);
     let (g, r_k) = (g.into_dispatch(), r_k.into_dispatch());
     let inputs = vec![y, r, k, v, g, r_k, weight.into_dispatch(), bias.into_dispatch()];
-    run(ReadOut { n, epsilon: epsilon as f32 }, inputs).reshape(shape)
+    run(ReadOut { n, epsilon: epsilon as f32 }, inputs, shape)
 }
 
 /// The definition of [`read_out`] in ordinary tensor operations.

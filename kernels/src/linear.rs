@@ -26,7 +26,7 @@ pub fn affine(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
     }
     let ([b, t, width], [out]) = (x.dims(), bias.dims());
     let inputs = vec![x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    run(Affine { width, precision: wanted() }, inputs).reshape([b, t, out])
+    run(Affine { width, precision: wanted() }, inputs, [b, t, out])
 }
 
 /// The definition of [`affine`] in ordinary tensor operations; runs on every device.
@@ -35,9 +35,10 @@ pub fn affine_plain(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<
 }
 
 /// `x·W`: [`linear`] with a thin matrix, which is stored the other way round, `[in, out]`.
-pub fn thin_linear(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
-    if !available(&x.device()) {
-        return linear_plain(x, weight.transpose());
+pub fn thin_linear(x: Tensor<3>, weight: impl Into<Weight>) -> Tensor<3> {
+    let device = x.device();
+    if !available(&device) {
+        return linear_plain(x, weight.into().plain(&device).transpose());
     }
     fused(x, weight, Before::Nothing, true, vec![])
 }
@@ -76,19 +77,17 @@ fn fused(
     let [rows, columns] = weight.dims();
     let out = if turned { columns } else { rows };
     let mut inputs = vec![x.into_dispatch()];
-    let y = match weight {
+    match weight {
         Weight::Plain(weight) => {
             inputs.push(weight.into_dispatch());
             inputs.extend(others);
-            run(Linear { before, width, turned, precision: wanted() }, inputs)
+            run(Linear { before, width, turned, precision: wanted() }, inputs, [b, t, out])
         }
         Weight::Packed(weight) => {
-            assert!(!turned, "thin matrices are never packed");
             inputs.extend(others);
-            run(Fixed { before, weight }, inputs)
+            run(Fixed { before, weight, turned }, inputs, [b, t, out])
         }
-    };
-    y.reshape([b, t, out])
+    }
 }
 
 /// A sequence and what came before it, of which projections read blends.
@@ -130,9 +129,10 @@ impl Stream {
     }
 
     /// The blend by `mu`, projected by a thin matrix `[in, out]`: `[B, T, out]`.
-    pub fn narrow(&self, mu: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
-        if !available(&self.x.device()) {
-            return linear_plain(self.blend(mu), weight.transpose());
+    pub fn narrow(&self, mu: Tensor<3>, weight: impl Into<Weight>) -> Tensor<3> {
+        let device = self.x.device();
+        if !available(&device) {
+            return linear_plain(self.blend(mu), weight.into().plain(&device).transpose());
         }
         self.fused(mu, weight, true)
     }

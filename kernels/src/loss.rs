@@ -31,7 +31,7 @@ pub fn head_loss(
     assert!(targets.iter().all(|id| *id < vocabulary), "a target is not in the vocabulary");
     let shares = shares.into_data().iter::<f32>().collect();
     let inputs = vec![x.into_dispatch(), head.into_dispatch()];
-    run(HeadLoss { targets, shares, wrap: wrap as f32, precision: wanted() }, inputs)
+    run(HeadLoss { targets, shares, wrap: wrap as f32, precision: wanted() }, inputs, [1])
 }
 
 /// The definition of [`head_loss`] in ordinary tensor operations; runs on every device.

@@ -20,7 +20,7 @@ pub fn norm<const D: usize>(
     }
     let shape = x.dims();
     let inputs = vec![x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    run(Norm { groups, epsilon: epsilon as f32 }, inputs).reshape(shape)
+    run(Norm { groups, epsilon: epsilon as f32 }, inputs, shape)
 }
 
 /// The definition of [`norm`] in ordinary tensor operations; runs on every device.

@@ -240,6 +240,12 @@ impl Parameter {
         self.shape.len() == 2 && self.name.ends_with(".weight") && self.name != "emb.weight"
     }
 
+    /// Whether this is one of the thin matrices of RWKV-7, `[in, out]`.
+    pub fn is_thin(&self) -> bool {
+        let name = self.name.rsplit('.').next().unwrap_or_default();
+        self.shape.len() == 2 && ["w1", "w2", "a1", "a2", "v1", "v2", "g1", "g2"].contains(&name)
+    }
+
     /// Whether this is one of the two thin matrices of low-rank tuning.
     pub fn is_factor(&self) -> bool {
         self.name.ends_with(".lora_A") || self.name.ends_with(".lora_B")

@@ -15,7 +15,7 @@ use super::fresh::{Fresh, Sizes};
 use super::rows::Rows;
 use super::squared;
 use super::tap::Tap;
-use crate::layers::{Embedding, Linear, Norm};
+use crate::layers::{Embedding, Held, Linear, Norm};
 use crate::state::{LayerState, State};
 use crate::weights::{Named, Weights};
 
@@ -46,16 +46,16 @@ pub(super) struct TimeMix {
     x_a: Param<Tensor<3>>,
     x_g: Param<Tensor<3>>,
     w0: Param<Tensor<3>>,
-    w1: Param<Tensor<2>>, // *1: [C, D]
-    w2: Param<Tensor<2>>, // *2: [D, C]
+    w1: Held, // *1: [C, D]
+    w2: Held, // *2: [D, C]
     a0: Param<Tensor<3>>,
-    a1: Param<Tensor<2>>,
-    a2: Param<Tensor<2>>,
+    a1: Held,
+    a2: Held,
     v0: Option<Param<Tensor<3>>>, // unused in the first block, where some files have none
-    v1: Option<Param<Tensor<2>>>,
-    v2: Option<Param<Tensor<2>>>,
-    g1: Param<Tensor<2>>,
-    g2: Param<Tensor<2>>,
+    v1: Option<Held>,
+    v2: Option<Held>,
+    g1: Held,
+    g2: Held,
     k_k: Param<Tensor<3>>,
     k_a: Param<Tensor<3>>,
     r_k: Param<Tensor<2>>, // [H, N]
@@ -153,12 +153,12 @@ impl TimeMix {
         let k = self.key.of_blend(&x, self.x_k.val());
         let v = self.lend(self.value.of_blend(&x, self.x_v.val()), &x, v_first);
         let v = tap.see("v", heads(v));
-        let w = tanh(x.narrow(self.x_w.val(), self.w1.val()));
-        let w = tap.see("w", heads(decay(w, self.w2.val(), self.w0.val()))); // in (0.545, 1)
-        let a = x.narrow(self.x_a.val(), self.a1.val());
-        let a = tap.see("a", thin_sigmoid(a, self.a2.val(), self.a0.val()));
-        let g = sigmoid(x.narrow(self.x_g.val(), self.g1.val()));
-        let g = tap.see("g", thin_linear(g, self.g2.val()));
+        let w = tanh(x.narrow(self.x_w.val(), self.w1.weight()));
+        let w = tap.see("w", heads(decay(w, self.w2.weight(), self.w0.val()))); // in (0.545, 1)
+        let a = x.narrow(self.x_a.val(), self.a1.weight());
+        let a = tap.see("a", thin_sigmoid(a, self.a2.weight(), self.a0.val()));
+        let g = sigmoid(x.narrow(self.x_g.val(), self.g1.weight()));
+        let g = tap.see("g", thin_linear(g, self.g2.weight()));
 
         // The key under which old content is taken out, and the key under which new goes in.
         let kappa = tap.see("kappa", unit_key(k.clone(), self.k_k.val(), h));
@@ -178,8 +178,8 @@ impl TimeMix {
     fn lend(&self, v: Tensor<3>, x: &Stream, v_first: &mut Option<Tensor<3>>) -> Tensor<3> {
         match (v_first, &self.v0, &self.v1, &self.v2) {
             (Some(first), Some(v0), Some(v1), Some(v2)) => {
-                let share = x.narrow(self.x_v.val(), v1.val());
-                lend([v, first.clone()], share, v2.val(), v0.val())
+                let share = x.narrow(self.x_v.val(), v1.weight());
+                lend([v, first.clone()], share, v2.weight(), v0.val())
             }
             (first, ..) => first.insert(v).clone(),
         }
@@ -236,16 +236,16 @@ impl TimeMix {
             x_a: w.param("x_a", [1, 1, c])?,
             x_g: w.param("x_g", [1, 1, c])?,
             w0: w.param("w0", [1, 1, c])?,
-            w1: w.param("w1", [c, dw])?,
-            w2: w.param("w2", [dw, c])?,
+            w1: w.thin("w1", [c, dw])?,
+            w2: w.thin("w2", [dw, c])?,
             a0: w.param("a0", [1, 1, c])?,
-            a1: w.param("a1", [c, da])?,
-            a2: w.param("a2", [da, c])?,
+            a1: w.thin("a1", [c, da])?,
+            a2: w.thin("a2", [da, c])?,
             v0: (!lends).then(|| w.param("v0", [1, 1, c])).transpose()?,
-            v1: (!lends).then(|| w.param("v1", [c, dv])).transpose()?,
-            v2: (!lends).then(|| w.param("v2", [dv, c])).transpose()?,
-            g1: w.param("g1", [c, dg])?,
-            g2: w.param("g2", [dg, c])?,
+            v1: (!lends).then(|| w.thin("v1", [c, dv])).transpose()?,
+            v2: (!lends).then(|| w.thin("v2", [dv, c])).transpose()?,
+            g1: w.thin("g1", [c, dg])?,
+            g2: w.thin("g2", [dg, c])?,
             k_k: w.param("k_k", [1, 1, c])?,
             k_a: w.param("k_a", [1, 1, c])?,
             r_k: w.param("r_k", [h, n])?,

@@ -4,23 +4,33 @@
 //! Every row of the matrix adds to all sums at once, so memory is read in its order. The rows are cut
 //! into parts for threads, by size alone: on every machine sums are rounded the same way.
 
+use std::marker::PhantomData;
+
 use super::lanes::{LANES, Lanes, STREAMS, Unit, Work, ahead};
 use super::place::Place;
+use super::streams::{Bf16, F16, F32, Number, Read, Streams};
 use super::team::share;
 
 /// Bytes of a matrix that a thread reads at a time.
-const PART: usize = 1 << 16;
+const PART: usize = 1 << 15;
 
-/// The products of every row of `x`, as wide as `matrix` is high, with every one of its `out` columns.
-pub fn product(x: &[f32], matrix: &[f32], out: usize, unit: Unit) -> Vec<f32> {
-    let Some(width) = matrix.len().checked_div(out).filter(|width| *width > 0) else {
-        return vec![];
-    };
-    let rows = x.len() / width;
-    if rows == 0 {
+/// The products of every row of `x` with every column of the matrix, of which `x` has as many as it has
+/// rows.
+pub fn product(x: &[f32], matrix: Streams, unit: Unit) -> Vec<f32> {
+    match matrix.number {
+        Number::F32 => of::<F32>(x, matrix, unit),
+        Number::Bf16 => of::<Bf16>(x, matrix, unit),
+        Number::F16 => of::<F16>(x, matrix, unit),
+    }
+}
+
+fn of<N: Read>(x: &[f32], matrix: Streams, unit: Unit) -> Vec<f32> {
+    let Streams { bytes, out: width, width: out, .. } = matrix;
+    let rows = x.len().checked_div(width).unwrap_or(0);
+    if rows * out == 0 {
         return vec![];
     }
-    let parts = (4 * matrix.len() / PART).clamp(1, width);
+    let parts = (bytes.len() / PART).clamp(1, width);
     let per = width.div_ceil(parts);
     let parts = width.div_ceil(per);
     let mut sums = vec![0.0; parts * rows * out];
@@ -31,8 +41,8 @@ pub fn product(x: &[f32], matrix: &[f32], out: usize, unit: Unit) -> Vec<f32> {
         #[allow(unsafe_code)]
         let sums = unsafe { place.part(part * rows * out, rows * out) };
         for (x, sums) in x.chunks_exact(width).zip(sums.chunks_exact_mut(out)) {
-            let (x, matrix) = (&x[first..][..count], &matrix[first * out..][..count * out]);
-            unit.run(Sum { x, matrix, sums });
+            let bytes = &bytes[first * out * N::SIZE..][..count * out * N::SIZE];
+            unit.run(Sum::<N> { x: &x[first..][..count], bytes, sums, number: PhantomData });
         }
     });
     let (y, others) = sums.split_at_mut(rows * out);
@@ -44,43 +54,67 @@ pub fn product(x: &[f32], matrix: &[f32], out: usize, unit: Unit) -> Vec<f32> {
 }
 
 /// Adds some rows of a matrix, each times a number of `x`.
-struct Sum<'a> {
+struct Sum<'a, N> {
     x: &'a [f32],
-    matrix: &'a [f32],
+    bytes: &'a [u8],
     sums: &'a mut [f32],
+    number: PhantomData<N>,
 }
 
-impl Work for Sum<'_> {
+impl<N: Read> Work for Sum<'_, N> {
     #[inline(always)]
     fn run(self, lanes: impl Lanes) {
-        let Self { x, matrix, sums } = self;
-        let (out, far) = (sums.len(), x.len() / STREAMS);
+        let Self { x, bytes, sums, .. } = self;
+        let (size, far) = (sums.len() * N::SIZE, x.len() / STREAMS);
         for i in 0..far {
             let rows = [0, 1, 2, 3].map(|stream| stream * far + i);
-            add(lanes, rows.map(|row| (x[row], &matrix[row * out..][..out])), sums);
+            let factors = rows.map(|row| x[row]);
+            add::<_, N, STREAMS>(
+                lanes,
+                factors,
+                rows.map(|row| &bytes[row * size..][..size]),
+                sums,
+            );
         }
         for row in far * STREAMS..x.len() {
-            add(lanes, [(x[row], &matrix[row * out..][..out])], sums);
+            add::<_, N, 1>(lanes, [x[row]], [&bytes[row * size..][..size]], sums);
         }
     }
 }
 
 #[inline(always)]
-fn add<const R: usize>(lanes: impl Lanes, rows: [(f32, &[f32]); R], sums: &mut [f32]) {
-    let (factors, one) = (rows.map(|(x, _)| lanes.splat(x)), lanes.splat(1.0));
+fn add<L: Lanes, N: Read, const R: usize>(
+    lanes: L,
+    x: [f32; R],
+    rows: [&[u8]; R],
+    sums: &mut [f32],
+) {
+    let one = lanes.splat(1.0);
+    let mut factors = [one; R];
+    for r in 0..R {
+        factors[r] = lanes.splat(x[r]);
+    }
     let (whole, rest) = sums.as_chunks_mut::<LANES>();
-    let first = whole.len() * LANES;
+    let end = whole.len() * LANES * N::SIZE;
     for (i, sums) in whole.iter_mut().enumerate() {
         // These by themselves first: so less is rounded away.
         let mut more = lanes.splat(0.0);
         for r in 0..R {
-            let row = &rows[r].1[i * LANES..];
-            ahead(row.as_ptr());
-            more = lanes.mul_add(lanes.load(row.first_chunk().expect("whole")), factors[r], more);
+            let bytes = &rows[r][i * LANES * N::SIZE..][..LANES * N::SIZE];
+            ahead(bytes.as_ptr());
+            more = lanes.mul_add(N::some(lanes, bytes), factors[r], more);
         }
         *sums = lanes.store(lanes.mul_add(lanes.load(sums), one, more));
     }
-    for (i, sum) in rest.iter_mut().enumerate() {
-        *sum += rows.iter().map(|(x, row)| x * row[first + i]).sum::<f32>();
+    if rest.is_empty() {
+        return;
     }
+    let mut more = lanes.splat(0.0);
+    for r in 0..R {
+        let mut last = [0; 4 * LANES];
+        let bytes = &rows[r][end..];
+        last[..bytes.len()].copy_from_slice(bytes);
+        more = lanes.mul_add(N::some(lanes, &last), factors[r], more);
+    }
+    rest.iter_mut().zip(lanes.store(more)).for_each(|(sum, more)| *sum += more);
 }

@@ -44,6 +44,9 @@ pub trait Lanes: Copy {
     /// From numbers in bf16, little-endian.
     fn bf16(self, bytes: &[u8; 2 * LANES]) -> Self::Numbers;
 
+    /// From pairs of numbers in bf16: the first of all pairs, and the second.
+    fn bf16_pairs(self, bytes: &[u8; 4 * LANES]) -> [Self::Numbers; 2];
+
     /// From numbers in half precision, little-endian.
     fn f16(self, bytes: &[u8; 2 * LANES]) -> Self::Numbers;
 
@@ -57,8 +60,8 @@ pub trait Lanes: Copy {
     /// The low halves of all bytes, and the high ones.
     fn nibbles(self, bytes: &[u8; 4 * LANES]) -> [Self::Bytes; 2];
 
-    /// Four numbers between ±[`LARGEST`].
-    fn word(self, whole: [i16; 4]) -> Word;
+    /// Numbers between ±[`LARGEST`], four of them in a word.
+    fn words(self, whole: &[i16; 2 * LANES]) -> [Word; LANES / 2];
 
     /// Sums that begin with this number.
     fn begin(self, start: i32) -> Self::Sums;

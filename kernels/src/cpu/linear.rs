@@ -160,22 +160,35 @@ fn blend<'a>(x: &'a [f32], others: &[&'a [f32]], tokens: usize) -> Blend<'a> {
 pub struct Fixed {
     /// Applied to `x` before it is projected.
     pub before: Before,
-    /// `[out, in]`.
+    /// `[out, in]`, or `[in, out]` where that is `turned`.
     pub weight: Packed,
+    pub turned: bool,
+}
+
+impl Fixed {
+    /// Channels of `x`.
+    fn width(&self) -> usize {
+        self.weight.dims()[usize::from(!self.turned)]
+    }
 }
 
 impl Operation for Fixed {
     fn forward(&self, inputs: &[&[f32]], _: bool) -> (Vec<f32>, Kept) {
-        let [_, width] = self.weight.dims();
-        let read = self.before.read(inputs[0], &inputs[1..], width);
-        (packed::product(&read, &self.weight), vec![])
+        let read = self.before.read(inputs[0], &inputs[1..], self.width());
+        let y = match self.turned {
+            true => packed::thin_product(&read, &self.weight),
+            false => packed::product(&read, &self.weight),
+        };
+        (y, vec![])
     }
 
     fn backward(&self, saved: Saved, grad: &[f32], _: &[bool]) -> Vec<Vec<f32>> {
-        let ([out, width], inputs) = (self.weight.dims(), saved.inputs);
+        let (width, inputs) = (self.width(), saved.inputs);
         let weight = self.weight.values();
+        let weight = Matrix::new(&weight, self.weight.dims()[0]);
+        let weight = if self.turned { weight.turned() } else { weight };
         let grad = Matrix::new(grad, inputs[0].len() / width);
-        let slope = product(grad, Matrix::new(&weight, out), Precision::F32);
+        let slope = product(grad, weight, Precision::F32);
         self.before.back(inputs[0], &inputs[1..], width, slope)
     }
 }

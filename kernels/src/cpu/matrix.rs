@@ -77,12 +77,12 @@ pub fn product(a: Matrix, b: Matrix, precision: Precision) -> Vec<f32> {
 
 /// `x·b` of a few rows `x`: a product costs what it costs to read `b`.
 fn few(x: &[f32], b: Matrix) -> Vec<f32> {
-    if !b.turned {
-        return columns::product(x, b.numbers, b.columns, Unit::best());
+    let (bytes, number, unit) = (cast_slice(b.numbers), Number::F32, Unit::best());
+    if b.turned {
+        let weight = Streams { bytes, number, out: b.columns, width: b.rows };
+        return streams::product(x, weight, unit);
     }
-    let bytes = cast_slice(b.numbers);
-    let weight = Streams { bytes, number: Number::F32, out: b.columns, width: b.rows };
-    streams::product(x, weight, Unit::best())
+    columns::product(x, Streams { bytes, number, out: b.rows, width: b.columns }, unit)
 }
 
 /// Adds `a·b` to `out`.

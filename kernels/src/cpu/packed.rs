@@ -3,9 +3,10 @@
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::columns;
 use super::lanes::{LANES, Lanes, Unit, Work};
 use super::matmul_bf16::by_parts;
-use super::matrix::{Matrix, product_by_strips};
+use super::matrix::{Matrix, Precision, product as product_of, product_by_strips};
 use super::panels::{self, Panels};
 use super::streams::{self, Number, Streams};
 use crate::packed::{Packed, Storage};
@@ -99,6 +100,25 @@ pub fn product_by(x: &[f32], weight: &Packed, unit: Unit) -> Vec<f32> {
         Stored::Streams(weight) => product_by_strips(Matrix::new(x, rows), out, STRIP, |some| {
             numbers_of(&weight, some.start, some.len())
         }),
+    }
+}
+
+/// `x·W`, `[M, out]`, of rows `x` `[M, in]` and a thin matrix `[in, out]`.
+pub fn thin_product(x: &[f32], matrix: &Packed) -> Vec<f32> {
+    thin_product_by(x, matrix, Unit::best())
+}
+
+/// [`thin_product`] by what a machine has.
+pub fn thin_product_by(x: &[f32], matrix: &Packed, unit: Unit) -> Vec<f32> {
+    let stored = matrix.stored();
+    let [width, _] = stored.dims();
+    let rows = x.len() / width.max(1);
+    match stored {
+        Stored::Streams(matrix) if rows < MANY => columns::product(x, matrix, unit),
+        stored => {
+            let numbers = stored.values();
+            product_of(Matrix::new(x, rows), Matrix::new(&numbers, width), Precision::F32)
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Work on tensors row by row: cut into blocks for threads, compiled for the machine's vectors.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
@@ -38,7 +40,7 @@ pub fn each_row<const N: usize>(
     for (spare, width) in spare.iter_mut().zip(widths) {
         *spare = &mut std::mem::take(spare)[..rows * width];
     }
-    let parts = cut(rows, widths, spare).into_par_iter().map(|part| {
+    let part = |part: Block<N, MaybeUninit<f32>>| {
         // Zeros first, but only just before the block is filled: they are still in the cache then.
         let out = part.out.map(|out| {
             for number in &mut *out {
@@ -51,8 +53,12 @@ pub fn each_row<const N: usize>(
             }
         });
         run(work, Block { first: part.first, rows: part.rows, out }, sums)
-    });
-    let sums = in_order(parts.collect(), sums);
+    };
+    let sums = if rows <= BLOCK {
+        part(Block { first: 0, rows, out: spare })
+    } else {
+        in_order(cut(rows, widths, spare).into_par_iter().map(part).collect(), sums)
+    };
     for (out, width) in outs.iter_mut().zip(widths) {
         // SAFETY: the blocks have all rows, and every number of them has been written.
         #[allow(unsafe_code)]

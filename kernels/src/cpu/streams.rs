@@ -26,77 +26,143 @@ pub enum Number {
 }
 
 /// [`Number`] as a type.
-trait Read {
+pub trait Read {
+    /// Bytes of a number.
     const SIZE: usize;
 
-    /// Sixteen numbers from the first bytes.
-    fn read<L: Lanes>(lanes: L, bytes: &[u8]) -> L::Numbers;
+    /// [`LINE`] numbers.
+    type Line: AsRef<[u8]>;
+
+    /// The whole lines of a row.
+    fn lines(row: &[u8]) -> &[Self::Line];
+
+    /// Sixteen numbers from the first bytes, in their order.
+    fn some<L: Lanes>(lanes: L, bytes: &[u8]) -> L::Numbers;
+
+    /// A line.
+    #[inline(always)]
+    fn line<L: Lanes>(lanes: L, line: &Self::Line) -> [L::Numbers; 2] {
+        let (low, high) = line.as_ref().split_at(LANES * Self::SIZE);
+        [Self::some(lanes, low), Self::some(lanes, high)]
+    }
+
+    /// What a line is multiplied with, in the order in which [`Read::line`] gives its numbers.
+    fn arrange(x: [f32; LINE]) -> [f32; LINE] {
+        x
+    }
 }
 
-struct F32;
+pub struct F32;
 
 impl Read for F32 {
     const SIZE: usize = 4;
+    type Line = [u8; 4 * LINE];
 
     #[inline(always)]
-    fn read<L: Lanes>(lanes: L, bytes: &[u8]) -> L::Numbers {
+    fn lines(row: &[u8]) -> &[Self::Line] {
+        row.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn some<L: Lanes>(lanes: L, bytes: &[u8]) -> L::Numbers {
         lanes.f32(bytes.first_chunk().expect("sixteen numbers"))
     }
 }
 
-struct Bf16;
+pub struct Bf16;
 
 impl Read for Bf16 {
     const SIZE: usize = 2;
+    type Line = [u8; 2 * LINE];
 
     #[inline(always)]
-    fn read<L: Lanes>(lanes: L, bytes: &[u8]) -> L::Numbers {
+    fn lines(row: &[u8]) -> &[Self::Line] {
+        row.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn some<L: Lanes>(lanes: L, bytes: &[u8]) -> L::Numbers {
         lanes.bf16(bytes.first_chunk().expect("sixteen numbers"))
+    }
+
+    #[inline(always)]
+    fn line<L: Lanes>(lanes: L, line: &Self::Line) -> [L::Numbers; 2] {
+        lanes.bf16_pairs(line)
+    }
+
+    /// The first of all pairs before the second.
+    fn arrange(x: [f32; LINE]) -> [f32; LINE] {
+        std::array::from_fn(|i| x[i % LANES * 2 + i / LANES])
     }
 }
 
-struct F16;
+pub struct F16;
 
 impl Read for F16 {
     const SIZE: usize = 2;
+    type Line = [u8; 2 * LINE];
 
     #[inline(always)]
-    fn read<L: Lanes>(lanes: L, bytes: &[u8]) -> L::Numbers {
+    fn lines(row: &[u8]) -> &[Self::Line] {
+        row.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn some<L: Lanes>(lanes: L, bytes: &[u8]) -> L::Numbers {
         lanes.f16(bytes.first_chunk().expect("sixteen numbers"))
     }
 }
 
 /// Numbers that are read at once.
-const LINE: usize = 2 * LANES;
+pub const LINE: usize = 2 * LANES;
 
 /// The products of every row of `x` with every row of the weight, row after row of `x`.
 pub fn product(x: &[f32], weight: Streams, unit: Unit) -> Vec<f32> {
+    match weight.number {
+        Number::F32 => of::<F32>(x, weight, unit),
+        Number::Bf16 => of::<Bf16>(x, weight, unit),
+        Number::F16 => of::<F16>(x, weight, unit),
+    }
+}
+
+fn of<N: Read>(x: &[f32], weight: Streams, unit: Unit) -> Vec<f32> {
     let Streams { out, width, .. } = weight;
     let rows = x.len().checked_div(width).unwrap_or(0);
-    let mut y = vec![0.0; rows * out];
-    let place = Place::of(&mut y);
+    let (mut y, x) = (vec![0.0; rows * out], arranged::<N>(x, width));
+    let (place, lines) = (Place::of(&mut y), width.div_ceil(LINE));
     share_ranges(out, weight.bytes.len(), |range| {
         let (first, count) = (range.start, range.len());
         let mut done = 0;
         while done < rows {
-            let (x, y) = (&x[done * width..], done * out + first);
+            let (x, y) = (&x[done * lines..], done * out + first);
             let part = Part { weight, x, first, count, place: &place, y };
             done += match rows - done {
-                8.. => few::<8>(part, unit),
-                4.. => few::<4>(part, unit),
-                2.. => few::<2>(part, unit),
-                _ => few::<1>(part, unit),
+                8.. => few::<N, 8>(part, unit),
+                4.. => few::<N, 4>(part, unit),
+                2.. => few::<N, 2>(part, unit),
+                _ => few::<N, 1>(part, unit),
             };
         }
     });
     y
 }
 
+/// Rows in lines; the last one of each is filled up with zeros.
+fn arranged<N: Read>(x: &[f32], width: usize) -> Vec<[f32; LINE]> {
+    let line = |part: &[f32]| {
+        let mut line = [0.0; LINE];
+        line[..part.len()].copy_from_slice(part);
+        N::arrange(line)
+    };
+    let rows = x.chunks_exact(width.max(1));
+    rows.flat_map(|row| row.chunks(LINE)).map(line).collect()
+}
+
 /// Some rows of a weight, and the first rows of `x`.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     weight: Streams<'a>,
-    x: &'a [f32],
+    x: &'a [[f32; LINE]],
     first: usize,
     count: usize,
     place: &'a Place<'a, f32>,
@@ -105,12 +171,8 @@ struct Part<'a> {
 }
 
 /// Multiplies `K` rows of `x`.
-fn few<const K: usize>(part: Part, unit: Unit) -> usize {
-    match part.weight.number {
-        Number::F32 => unit.run(Products::<F32, K>(part, PhantomData)),
-        Number::Bf16 => unit.run(Products::<Bf16, K>(part, PhantomData)),
-        Number::F16 => unit.run(Products::<F16, K>(part, PhantomData)),
-    }
+fn few<N: Read, const K: usize>(part: Part, unit: Unit) -> usize {
+    unit.run(Products::<N, K>(part, PhantomData));
     K
 }
 
@@ -143,13 +205,14 @@ impl<N: Read, const K: usize> Products<'_, N, K> {
     #[inline(always)]
     fn rows<const R: usize>(&self, lanes: impl Lanes, rows: [usize; R]) {
         let Part { weight: Streams { bytes, width, out, .. }, x, first, place, y, .. } = self.0;
+        let (size, lines) = (bytes.len() / out, width.div_ceil(LINE));
         let mut streams = [bytes; R];
         for r in 0..R {
-            streams[r] = &bytes[N::SIZE * rows[r] * width..][..N::SIZE * width];
+            streams[r] = &bytes[rows[r] * size..][..size];
         }
         let mut inputs = [x; K];
         for k in 0..K {
-            inputs[k] = &x[k * width..][..width];
+            inputs[k] = &x[k * lines..][..lines];
         }
         let sums = dots::<N, R, K>(lanes, streams, inputs);
         for (row, sums) in rows.into_iter().zip(sums) {
@@ -168,39 +231,39 @@ impl<N: Read, const K: usize> Products<'_, N, K> {
 fn dots<N: Read, const R: usize, const K: usize>(
     lanes: impl Lanes,
     rows: [&[u8]; R],
-    x: [&[f32]; K],
+    x: [&[[f32; LINE]]; K],
 ) -> [[f32; K]; R] {
     let mut sums = [[lanes.splat(0.0); K]; R];
-    let whole = x[0].len() / LINE;
-    for line in 0..whole {
-        for half in 0..2 {
-            let at = line * LINE + half * LANES;
-            let mut w = [lanes.splat(0.0); R];
-            for r in 0..R {
-                w[r] = N::read(lanes, &rows[r][N::SIZE * at..]);
-                if half == 0 || N::SIZE == 4 {
-                    ahead(&raw const rows[r][N::SIZE * at]);
-                }
-            }
-            for k in 0..K {
-                let x = lanes.load(x[k][at..].first_chunk().expect("a line is whole"));
-                for r in 0..R {
-                    sums[r][k] = lanes.mul_add(w[r], x, sums[r][k]);
-                }
-            }
+    // All equally long, in a way that the compiler sees.
+    let whole = N::lines(rows[0]).len();
+    let (mut lines, mut inputs) = ([N::lines(rows[0]); R], x);
+    for r in 0..R {
+        lines[r] = &N::lines(rows[r])[..whole];
+    }
+    for k in 0..K {
+        inputs[k] = &x[k][..whole];
+    }
+    for i in 0..whole {
+        let mut w = [[lanes.splat(0.0); 2]; R];
+        for r in 0..R {
+            let line = lines[r][i].as_ref();
+            (0..line.len()).step_by(64).for_each(|at| ahead(&raw const line[at]));
+            w[r] = N::line(lanes, &lines[r][i]);
+        }
+        for (k, x) in inputs.iter().enumerate() {
+            add(lanes, &w, &x[i], k, &mut sums);
         }
     }
-    for at in (whole * LINE..x[0].len()).step_by(LANES) {
-        let count = LANES.min(x[0].len() - at);
+    if x[0].len() > whole {
+        let mut w = [[lanes.splat(0.0); 2]; R];
         for r in 0..R {
-            let mut bytes = [0; 4 * LANES];
-            bytes[..N::SIZE * count].copy_from_slice(&rows[r][N::SIZE * at..][..N::SIZE * count]);
-            let w = N::read(lanes, &bytes);
-            for k in 0..K {
-                let mut some = [0.0; LANES];
-                some[..count].copy_from_slice(&x[k][at..][..count]);
-                sums[r][k] = lanes.mul_add(w, lanes.load(&some), sums[r][k]);
-            }
+            let mut last = [0; 4 * LINE];
+            let rest = &rows[r][size_of_val(lines[r])..];
+            last[..rest.len()].copy_from_slice(rest);
+            w[r] = N::line(lanes, &N::lines(&last)[0]);
+        }
+        for (k, x) in x.iter().enumerate() {
+            add(lanes, &w, &x[whole], k, &mut sums);
         }
     }
     let mut found = [[0.0; K]; R];
@@ -210,4 +273,21 @@ fn dots<N: Read, const R: usize, const K: usize>(
         }
     }
     found
+}
+
+/// Adds the products of lines of `R` rows with one of the row `k` of `x`.
+#[inline(always)]
+fn add<L: Lanes, const R: usize, const K: usize>(
+    lanes: L,
+    w: &[[L::Numbers; 2]; R],
+    x: &[f32; LINE],
+    k: usize,
+    sums: &mut [[L::Numbers; K]; R],
+) {
+    for half in 0..2 {
+        let x = lanes.load(x[half * LANES..].first_chunk().expect("half of a line"));
+        for r in 0..R {
+            sums[r][k] = lanes.mul_add(w[r][half], x, sums[r][k]);
+        }
+    }
 }

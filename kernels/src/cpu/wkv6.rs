@@ -40,13 +40,13 @@ pub fn forward(sizes: Sizes, x: Inputs, state: &[f32], keep: bool) -> Forward {
     let mut states = vec![0.0; if keep { sizes.states() * sizes.chunks() } else { 0 }];
 
     let (y, last) = packed.split_at_mut(all);
-    last.copy_from_slice(state);
+    let last = state.chunks_exact(square).zip(last.chunks_exact_mut(square));
     let mut kept = states.chunks_exact_mut((square * sizes.chunks()).max(1));
-    let heads = sizes.share([y]).into_iter().zip(last.chunks_exact_mut(square));
+    let heads = sizes.share([y]).into_iter().zip(last);
     let work = heads.map(|(y, state)| (y, state, kept.next().unwrap_or_default())).collect();
     let arch = Arch::new();
-    sizes.each_head(work, |head, ([y], state, states)| {
-        arch.dispatch(forward::Head { sizes, x, head, y, state, states });
+    sizes.each_head(work, |head, ([y], (before, state), states)| {
+        arch.dispatch(forward::Head { sizes, x, head, y, before, state, states });
     });
     Forward { packed, states }
 }

@@ -71,13 +71,11 @@ pub struct Forward {
 pub fn forward(sizes: Sizes, x: Inputs, state: &[f32], keep: bool) -> Forward {
     let (all, square) = (sizes.all(), sizes.square());
     let size = |size| vec![0.0; if keep { size } else { 0 }];
-    let mut packed = Vec::with_capacity(all + sizes.states());
-    packed.resize(all, 0.0);
-    packed.extend_from_slice(state);
+    let mut packed = vec![0.0; all + sizes.states()];
     let (mut removed, mut states) = (size(all), size(sizes.states() * sizes.chunks()));
 
     let (y, last) = packed.split_at_mut(all);
-    let mut last = last.chunks_exact_mut(square);
+    let mut last = state.chunks_exact(square).zip(last.chunks_exact_mut(square));
     let mut kept = states.chunks_exact_mut(square * sizes.chunks());
     let mut work = Vec::with_capacity(sizes.batch * sizes.heads);
     for rows in sizes.share([y, &mut removed]) {
@@ -85,8 +83,8 @@ pub fn forward(sizes: Sizes, x: Inputs, state: &[f32], keep: bool) -> Forward {
         work.push((rows, state.unwrap_or_default(), states.unwrap_or_default()));
     }
     let arch = Arch::new();
-    sizes.each_head(work, |head, ([y, removed], state, states)| {
-        arch.dispatch(forward::Head { sizes, x, head, y, removed, state, states });
+    sizes.each_head(work, |head, ([y, removed], (before, state), states)| {
+        arch.dispatch(forward::Head { sizes, x, head, y, removed, before, state, states });
     });
     Forward { packed, removed, states }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Kept, Operation, Saved, run, unpack};
+use super::{Kept, Operation, Saved, run_both};
 use crate::cpu::wkv4::{Inputs, Sizes, backward, forward};
 
 /// [`crate::wkv4()`] for `w u` and `k v`; the state moves on.
@@ -12,9 +12,8 @@ pub fn wkv4([w, u]: [Tensor<1>; 2], [k, v]: [Tensor<3>; 2], state: &mut Tensor<4
     let [w, u] = [w, u].map(Tensor::into_dispatch);
     let [k, v] = [k, v].map(Tensor::into_dispatch);
     let inputs = vec![w, u, k, v, state.clone().into_dispatch()];
-    let packed = run(Wkv4(Sizes { batch, tokens, channels }), inputs);
     let y;
-    (y, *state) = unpack(packed, shape, kept);
+    (y, *state) = run_both(Wkv4(Sizes { batch, tokens, channels }), inputs, shape, kept);
     y
 }
 

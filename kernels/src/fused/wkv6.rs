@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Kept, Operation, Saved, run, unpack};
+use super::{Kept, Operation, Saved, run_both};
 use crate::cpu::Sizes;
 use crate::cpu::wkv6::{Inputs, backward, forward};
 
@@ -14,9 +14,9 @@ pub fn wkv6([r, d, k, v]: [Tensor<4>; 4], u: Tensor<2>, state: &mut Tensor<4>) -
     let d = if steady { d } else { d.expand(shape) };
     let inputs = [r, d, k, v].map(Tensor::into_dispatch).into_iter();
     let inputs = inputs.chain([u.into_dispatch(), state.clone().into_dispatch()]);
-    let packed = run(Wkv6(Sizes { batch, tokens, heads, n }), inputs.collect());
     let y;
-    (y, *state) = unpack(packed, shape, kept);
+    let sizes = Sizes { batch, tokens, heads, n };
+    (y, *state) = run_both(Wkv6(sizes), inputs.collect(), shape, kept);
     y
 }
 

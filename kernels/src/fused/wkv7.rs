@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Kept, Operation, Saved, run, unpack};
+use super::{Kept, Operation, Saved, run_both};
 use crate::cpu::Sizes;
 use crate::cpu::wkv7::{Inputs, backward, forward};
 
@@ -11,9 +11,8 @@ pub fn wkv7(x: [Tensor<4>; 6], state: &mut Tensor<4>) -> Tensor<4> {
     let shape @ [batch, tokens, heads, n] = x[0].dims();
     let kept = state.dims();
     let inputs = x.into_iter().chain([state.clone()]).map(Tensor::into_dispatch).collect();
-    let packed = run(Wkv7(Sizes { batch, tokens, heads, n }), inputs);
     let y;
-    (y, *state) = unpack(packed, shape, kept);
+    (y, *state) = run_both(Wkv7(Sizes { batch, tokens, heads, n }), inputs, shape, kept);
     y
 }
 

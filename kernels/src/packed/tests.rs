@@ -1,7 +1,9 @@
 use super::*;
 use crate::cpu::lanes::Unit;
-use crate::cpu::packed::product_by;
-use crate::{Stream, linear, linear_plain, relu_squared_linear};
+use crate::cpu::packed::{product_by, thin_product_by};
+use crate::{
+    Stream, decay, lend, linear, linear_plain, relu_squared_linear, thin_linear, thin_sigmoid,
+};
 
 const ALL: [Storage; 4] = [Storage::Bf16, Storage::F16, Storage::Q8, Storage::Q4];
 
@@ -201,6 +203,57 @@ fn all_units_find_the_same() {
                 }
             }
         }
+    }
+}
+
+/// The other way round: `[in, out]`.
+#[test]
+fn thin_products_are_those_of_the_unpacked_numbers_on_every_unit() {
+    for storage in [Storage::Bf16, Storage::F16, Storage::Q8] {
+        for dims in [[1, 1], [5, 33], [64, 100], [7, 32], [96, 768], [768, 64]] {
+            let values = numbers(dims[0] * dims[1], 1);
+            let Some(matrix) = Packed::of(&values, dims, storage) else { continue };
+            let plain = matrix.tensor(&Device::flex());
+            for rows in [1, 2, 15, 16, 33] {
+                let x = tensor([1, rows, dims[0]], 2);
+                let expected = linear_plain(x.clone(), plain.clone().transpose());
+                let numbers = x.into_data().try_to_vec::<f32>().unwrap();
+                for unit in Unit::all() {
+                    let found = thin_product_by(&numbers, &matrix, unit);
+                    let found = TensorData::new(found, [1, rows, dims[1]]);
+                    let apart = far(Tensor::from_data(found, &Device::flex()), &expected);
+                    assert!(apart < 1e-5, "{unit:?} {storage:?} {dims:?} {rows}: {apart:e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_around_thin_matrices_and_its_gradients_are_the_same() {
+    let [down, up] = [[64, 8], [8, 64]].map(|dims| {
+        let values = numbers(dims[0] * dims[1], dims[0]);
+        Packed::of(&values, dims, Storage::Bf16).unwrap()
+    });
+    let learnt = |shape, seed| tensor::<3>(shape, seed).autodiff().require_grad();
+    let run = |down: Weight, up: Weight| {
+        let (x, mu, bias) = (learnt([2, 5, 64], 3), learnt([1, 1, 64], 4), learnt([1, 1, 64], 5));
+        let mut last = tensor::<2>([2, 64], 6).autodiff().require_grad();
+        let thin = Stream::new(x.clone(), &mut last).narrow(mu.clone(), down);
+        let (a, w) = (up.clone(), up.clone());
+        let a = thin_sigmoid(thin.clone(), a, bias.clone());
+        let w = decay(thin.clone(), w, bias.clone());
+        let v = lend([x.clone(), a], thin.clone(), up.clone(), bias.clone());
+        let y = w * v + thin_linear(thin, up);
+        let grads = (y.clone() * learnt([2, 5, 64], 7).detach()).sum().backward();
+        (y.inner(), [x, mu, bias].map(|x| x.grad(&grads).unwrap()))
+    };
+    let (y, slopes) = run(down.clone().into(), up.clone().into());
+    let plain = |packed: Packed| packed.tensor(&Device::flex()).into();
+    let (expected, wanted) = run(plain(down), plain(up));
+    assert!(far(y, &expected) < 1e-5);
+    for (slope, wanted) in slopes.into_iter().zip(&wanted) {
+        assert!(far(slope, wanted) < 1e-5);
     }
 }
 

@@ -79,6 +79,18 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn bf16_pairs(self, bytes: &[u8; 4 * LANES]) -> [Pair<__m256>; 2] {
+        // SAFETY: twice 32 bytes.
+        unsafe {
+            let [low, high] = transmute::<[u8; 64], [__m256i; 2]>(*bytes);
+            let first = |pairs| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs));
+            let mask = _mm256_set1_epi32(0xFFFF_0000u32.cast_signed());
+            let second = |pairs| _mm256_castsi256_ps(_mm256_and_si256(pairs, mask));
+            [[first(low), first(high)], [second(low), second(high)]]
+        }
+    }
+
+    #[inline(always)]
     fn f16(self, bytes: &[u8; 2 * LANES]) -> Pair<__m256> {
         // SAFETY: twice 16 bytes.
         unsafe {
@@ -123,9 +135,9 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn word(self, whole: [i16; 4]) -> Word {
-        // SAFETY: four numbers of two bytes, in the order of the machine.
-        unsafe { transmute(whole) }
+    fn words(self, whole: &[i16; 2 * LANES]) -> [Word; LANES / 2] {
+        // SAFETY: numbers of two bytes, in the order of the machine.
+        unsafe { transmute(*whole) }
     }
 
     #[inline(always)]

@@ -71,6 +71,15 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn bf16_pairs(self, bytes: &[u8; 4 * LANES]) -> [__m512; 2] {
+        let pairs = self.bytes(bytes);
+        unsafe {
+            let second = _mm512_and_si512(pairs, _mm512_set1_epi32(0xFFFF_0000u32.cast_signed()));
+            [_mm512_slli_epi32::<16>(pairs), second].map(|half| _mm512_castsi512_ps(half))
+        }
+    }
+
+    #[inline(always)]
     fn f16(self, bytes: &[u8; 2 * LANES]) -> __m512 {
         // SAFETY: 32 bytes.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(bytes.as_ptr().cast())) }
@@ -103,14 +112,17 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn word(self, whole: [i16; 4]) -> Word {
-        // All high bytes, then all low ones; both have signs.
-        let mut word = [0; 8];
-        for (i, whole) in whole.into_iter().enumerate() {
-            word[i] = ((i32::from(whole) + 128) >> 8) as u8;
-            word[4 + i] = whole as u8;
+    fn words(self, whole: &[i16; 2 * LANES]) -> [Word; LANES / 2] {
+        // In each word all high bytes, then all low ones; both have signs.
+        // SAFETY: 64 bytes, whichever way they are named.
+        unsafe {
+            let order = _mm_setr_epi8(1, 3, 5, 7, 0, 2, 4, 6, 9, 11, 13, 15, 8, 10, 12, 14);
+            let whole = transmute::<[i16; 2 * LANES], __m512i>(*whole);
+            let rounded = _mm512_add_epi16(whole, _mm512_set1_epi16(128));
+            let sorted = _mm512_shuffle_epi8(rounded, _mm512_broadcast_i32x4(order));
+            let low = _mm512_set1_epi64(0x8080_8080_0000_0000u64.cast_signed());
+            transmute(_mm512_xor_si512(sorted, low))
         }
-        word
     }
 
     #[inline(always)]

@@ -47,6 +47,17 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
+    fn bf16_pairs(self, bytes: &[u8; 4 * LANES]) -> [Self::Numbers; 2] {
+        let mut numbers = [[0.0; LANES]; 2];
+        for (i, bytes) in bytes.as_chunks().0.iter().enumerate() {
+            let pair = u32::from_le_bytes(*bytes);
+            numbers[0][i] = f32::from_bits(pair << 16);
+            numbers[1][i] = f32::from_bits(pair & 0xFFFF_0000);
+        }
+        numbers
+    }
+
+    #[inline(always)]
     fn f16(self, bytes: &[u8; 2 * LANES]) -> Self::Numbers {
         let mut numbers = [0.0; LANES];
         for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
@@ -87,12 +98,12 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
-    fn word(self, whole: [i16; 4]) -> Word {
-        let mut word = Word::default();
-        for (bytes, whole) in word.as_chunks_mut().0.iter_mut().zip(whole) {
+    fn words(self, whole: &[i16; 2 * LANES]) -> [Word; LANES / 2] {
+        let mut words = [Word::default(); LANES / 2];
+        for (bytes, whole) in words.as_flattened_mut().as_chunks_mut().0.iter_mut().zip(whole) {
             *bytes = whole.to_le_bytes();
         }
-        word
+        words
     }
 
     #[inline(always)]

@@ -1,7 +1,9 @@
 //! Products with panels.
 
+use std::marker::PhantomData;
+
 use super::{BLOCK, Panels, ROWS, SIDE, WORDS, offset};
-use crate::cpu::lanes::{LARGEST, Lanes, STREAMS, Unit, Word, Work, ahead};
+use crate::cpu::lanes::{LARGEST, Lanes, STREAMS, Unit, Word, Work, ahead, soon};
 use crate::cpu::place::Place;
 use crate::cpu::team::share_ranges;
 
@@ -19,6 +21,9 @@ struct Inputs {
     scale: f32,
     sum: i32,
 }
+
+/// Added to a number between ±2²² it is rounded, and the last bits are those of the whole number.
+const WHOLE: f32 = 12_582_912.0;
 
 impl Inputs {
     #[inline(always)]
@@ -38,15 +43,10 @@ impl Inputs {
         let mut whole = [0; BLOCK];
         let mut sum = 0;
         for (whole, number) in whole.iter_mut().zip(numbers) {
-            *whole = (number * step).round_ties_even() as i32;
-            sum += *whole;
+            *whole = (number * step + WHOLE).to_bits() as i16;
+            sum += i32::from(*whole);
         }
-        let whole = whole.map(|whole| whole as i16);
-        let mut words = [Word::default(); WORDS];
-        for (word, whole) in words.iter_mut().zip(whole.as_chunks().0) {
-            *word = lanes.word(*whole);
-        }
-        Self { words, scale, sum }
+        Self { words: lanes.words(&whole), scale, sum }
     }
 }
 
@@ -63,8 +63,8 @@ pub fn product(x: &[f32], weight: Panels, unit: Unit) -> Vec<f32> {
     share_ranges(out.div_ceil(ROWS), weight.bytes.len(), |range| {
         let part = Part { weight, x: &x, first: range.start, count: range.len(), place: &place };
         match weight.bits {
-            8 => unit.run(Products::<8>(part)),
-            _ => unit.run(Products::<4>(part)),
+            8 => unit.run(Products::<Eight>(part, PhantomData)),
+            _ => unit.run(Products::<Four>(part, PhantomData)),
         }
     });
     y
@@ -116,9 +116,93 @@ struct Part<'a> {
     place: &'a Place<'a, f32>,
 }
 
-struct Products<'a, const BITS: usize>(Part<'a>);
+/// How many bits numbers have, as a type.
+trait Bits {
+    const OFFSET: i32;
 
-impl<const BITS: usize> Work for Products<'_, BITS> {
+    /// Of all rows of a panel.
+    type Block: AsRef<[u8]>;
+
+    fn blocks(bytes: &[u8]) -> &[Self::Block];
+
+    /// Sums of a block with `K` others.
+    fn sums<L: Lanes, const K: usize>(
+        lanes: L,
+        block: &Self::Block,
+        x: [&Inputs; K],
+    ) -> [L::Sums; K];
+}
+
+struct Eight;
+
+impl Bits for Eight {
+    const OFFSET: i32 = offset(8);
+    type Block = [u8; WORDS * SIDE];
+
+    #[inline(always)]
+    fn blocks(bytes: &[u8]) -> &[Self::Block] {
+        bytes.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn sums<L: Lanes, const K: usize>(
+        lanes: L,
+        block: &Self::Block,
+        x: [&Inputs; K],
+    ) -> [L::Sums; K] {
+        let mut sums = begin::<L, Self, K>(lanes, x);
+        for (i, bytes) in block.as_chunks().0.iter().enumerate() {
+            let bytes = lanes.bytes(bytes);
+            for k in 0..K {
+                sums[k] = lanes.dot(sums[k], bytes, &x[k].words[i]);
+            }
+        }
+        sums
+    }
+}
+
+struct Four;
+
+impl Bits for Four {
+    const OFFSET: i32 = offset(4);
+    type Block = [u8; WORDS / 2 * SIDE];
+
+    #[inline(always)]
+    fn blocks(bytes: &[u8]) -> &[Self::Block] {
+        bytes.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn sums<L: Lanes, const K: usize>(
+        lanes: L,
+        block: &Self::Block,
+        x: [&Inputs; K],
+    ) -> [L::Sums; K] {
+        let mut sums = begin::<L, Self, K>(lanes, x);
+        for (i, bytes) in block.as_chunks().0.iter().enumerate() {
+            let [low, high] = lanes.nibbles(bytes);
+            for k in 0..K {
+                sums[k] = lanes.dot(sums[k], low, &x[k].words[2 * i]);
+                sums[k] = lanes.dot(sums[k], high, &x[k].words[2 * i + 1]);
+            }
+        }
+        sums
+    }
+}
+
+/// Sums that begin with what [`offset`] adds to them too much.
+#[inline(always)]
+fn begin<L: Lanes, B: Bits + ?Sized, const K: usize>(lanes: L, x: [&Inputs; K]) -> [L::Sums; K] {
+    let mut sums = [lanes.begin(0); K];
+    for k in 0..K {
+        sums[k] = lanes.begin(-B::OFFSET * x[k].sum);
+    }
+    sums
+}
+
+struct Products<'a, B>(Part<'a>, PhantomData<B>);
+
+impl<B: Bits> Work for Products<'_, B> {
     #[inline(always)]
     fn run(self, lanes: impl Lanes) {
         let Part { weight, x, first, count, .. } = self.0;
@@ -127,10 +211,10 @@ impl<const BITS: usize> Work for Products<'_, BITS> {
         if rows == 1 {
             let far = count / STREAMS;
             for i in first..first + far {
-                self.one::<STREAMS>(lanes, [0, 1, 2, 3].map(|stream| i + stream * far));
+                self.four(lanes, [0, 1, 2, 3].map(|stream| i + stream * far));
             }
             for i in first + far * STREAMS..first + count {
-                self.one::<1>(lanes, [i]);
+                self.many::<1>(lanes, i, 0);
             }
             return;
         }
@@ -153,27 +237,31 @@ impl<const BITS: usize> Work for Products<'_, BITS> {
     }
 }
 
-impl<const BITS: usize> Products<'_, BITS> {
-    /// The products of some panels with a single row.
+impl<B: Bits> Products<'_, B> {
+    /// The blocks of a panel and their scales, so many of each.
     #[inline(always)]
-    fn one<const R: usize>(&self, lanes: impl Lanes, panels: [usize; R]) {
-        let Part { weight, x, .. } = self.0;
-        let size = weight.block();
-        let mut found = [lanes.splat(0.0); R];
-        let parts = panels.map(|panel| weight.part(panel));
-        for (b, x) in x.iter().enumerate() {
-            let scale = lanes.splat(x.scale);
-            for r in 0..R {
-                let (numbers, scales) = parts[r];
-                let bytes = &numbers[b * size..][..size];
-                bytes.chunks_exact(SIDE).for_each(|line| ahead(line.as_ptr()));
-                let [sums] = block::<_, BITS, 1>(lanes, bytes, [x]);
-                let scales = lanes.f16(&scales.as_chunks().0[b]);
-                found[r] = lanes.mul_add(lanes.finish(sums), lanes.mul(scales, scale), found[r]);
-            }
+    fn part(&self, panel: usize, count: usize) -> (&[B::Block], &[[u8; 2 * ROWS]]) {
+        let (numbers, scales) = self.0.weight.part(panel);
+        (&B::blocks(numbers)[..count], &scales.as_chunks().0[..count])
+    }
+
+    /// The products of four panels with a single row.
+    #[inline(always)]
+    fn four(&self, lanes: impl Lanes, panels: [usize; STREAMS]) {
+        let (x, size) = (self.0.x, self.0.weight.panel());
+        let a = self.part(panels[0], x.len());
+        let b = self.part(panels[1], x.len());
+        let c = self.part(panels[2], x.len());
+        let d = self.part(panels[3], x.len());
+        let mut found = [lanes.splat(0.0); STREAMS];
+        for (i, x) in x.iter().enumerate() {
+            found[0] = add::<_, B>(lanes, &a.0[i], &a.1[i], x, size, found[0]);
+            found[1] = add::<_, B>(lanes, &b.0[i], &b.1[i], x, size, found[1]);
+            found[2] = add::<_, B>(lanes, &c.0[i], &c.1[i], x, size, found[2]);
+            found[3] = add::<_, B>(lanes, &d.0[i], &d.1[i], x, size, found[3]);
         }
-        for r in 0..R {
-            self.put(panels[r], 0, lanes.store(found[r]));
+        for (panel, found) in panels.into_iter().zip(found) {
+            self.put(panel, 0, lanes.store(found));
         }
     }
 
@@ -181,20 +269,22 @@ impl<const BITS: usize> Products<'_, BITS> {
     #[inline(always)]
     fn many<const K: usize>(&self, lanes: impl Lanes, panel: usize, row: usize) -> usize {
         let Part { weight, x, .. } = self.0;
-        let (size, blocks) = (weight.block(), weight.width / BLOCK);
-        let (bytes, scales) = weight.part(panel);
-        let x = &x[row * blocks..][..K * blocks];
+        let blocks = weight.width / BLOCK;
+        let (numbers, scales) = self.part(panel, blocks);
+        let mut inputs = [x; K];
+        for k in 0..K {
+            inputs[k] = &x[(row + k) * blocks..][..blocks];
+        }
         let mut found = [lanes.splat(0.0); K];
-        let scales = scales.as_chunks().0;
-        for (b, (bytes, scales)) in bytes.chunks_exact(size).zip(scales).enumerate() {
-            let mut inputs = [&x[b]; K];
+        for b in 0..blocks {
+            let mut x = [&inputs[0][b]; K];
             for k in 0..K {
-                inputs[k] = &x[k * blocks + b];
+                x[k] = &inputs[k][b];
             }
-            let sums = block::<_, BITS, K>(lanes, bytes, inputs);
-            let scales = lanes.f16(scales);
+            let sums = B::sums(lanes, &numbers[b], x);
+            let scales = lanes.f16(&scales[b]);
             for k in 0..K {
-                let scale = lanes.mul(scales, lanes.splat(inputs[k].scale));
+                let scale = lanes.mul(scales, lanes.splat(x[k].scale));
                 found[k] = lanes.mul_add(lanes.finish(sums[k]), scale, found[k]);
             }
         }
@@ -216,30 +306,23 @@ impl<const BITS: usize> Products<'_, BITS> {
     }
 }
 
-/// Sums of a block of all rows of a panel with `K` others.
+/// Adds the products of a block with another, and asks for what comes behind it; panels follow each
+/// other after so many bytes.
 #[inline(always)]
-fn block<L: Lanes, const BITS: usize, const K: usize>(
+fn add<L: Lanes, B: Bits>(
     lanes: L,
-    bytes: &[u8],
-    x: [&Inputs; K],
-) -> [L::Sums; K] {
-    let mut sums = [lanes.begin(0); K];
-    for k in 0..K {
-        sums[k] = lanes.begin(-offset(BITS) * x[k].sum);
+    block: &B::Block,
+    scales: &[u8; 2 * ROWS],
+    x: &Inputs,
+    panel: usize,
+    found: L::Numbers,
+) -> L::Numbers {
+    let bytes = block.as_ref();
+    for at in (0..bytes.len()).step_by(SIDE) {
+        ahead(&raw const bytes[at]);
     }
-    for (i, bytes) in bytes.as_chunks().0.iter().enumerate() {
-        if BITS == 8 {
-            let bytes = lanes.bytes(bytes);
-            for k in 0..K {
-                sums[k] = lanes.dot(sums[k], bytes, &x[k].words[i]);
-            }
-        } else {
-            let [low, high] = lanes.nibbles(bytes);
-            for k in 0..K {
-                sums[k] = lanes.dot(sums[k], low, &x[k].words[2 * i]);
-                sums[k] = lanes.dot(sums[k], high, &x[k].words[2 * i + 1]);
-            }
-        }
-    }
-    sums
+    soon(scales.as_ptr().wrapping_add(panel));
+    let [sums] = B::sums(lanes, block, [x]);
+    let scales = lanes.mul(lanes.f16(scales), lanes.splat(x.scale));
+    lanes.mul_add(lanes.finish(sums), scales, found)
 }

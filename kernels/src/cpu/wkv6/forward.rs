@@ -14,6 +14,9 @@ pub struct Head<'a> {
     pub x: Inputs<'a>,
     pub head: usize,
     pub y: Rows<'a>,
+    /// The state before the first token.
+    pub before: &'a [f32],
+    /// That after the last one goes here.
     pub state: &'a mut [f32],
     /// Empty where they are not kept.
     pub states: &'a mut [f32],
@@ -29,12 +32,14 @@ impl WithSimd for Head<'_> {
         let mut tokens = Tokens::new(simd, sizes, x, head);
         let mut rows = zeros(simd, columns::<S>(n));
         for chunk in 0..sizes.chunks() {
+            let before = if chunk == 0 { self.before } else { &*self.state };
             if let Some(kept) = self.states.chunks_exact_mut(n * n).nth(chunk) {
-                kept.copy_from_slice(self.state);
+                kept.copy_from_slice(before);
             }
             tokens.read(simd, sizes, x, head, chunk);
             for top in (0..n).step_by(ROWS) {
-                pack_rows(simd, self.state, n, top, &mut rows);
+                let before = if chunk == 0 { self.before } else { &*self.state };
+                pack_rows(simd, before, n, top, &mut rows);
                 let read = tokens.keys.chunks_exact(rows.len()).zip(&tokens.bonus);
                 for (t, (keys, bonus)) in sizes.span(chunk).zip(read) {
                     let v = some(&x.v[place(t)], top);

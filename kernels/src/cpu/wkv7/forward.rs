@@ -17,6 +17,9 @@ pub struct Head<'a> {
     pub y: Rows<'a>,
     /// No rows where it is not kept.
     pub removed: Rows<'a>,
+    /// The state before the first token.
+    pub before: &'a [f32],
+    /// That after the last one goes here.
     pub state: &'a mut [f32],
     /// Empty where they are not kept.
     pub states: &'a mut [f32],
@@ -33,14 +36,16 @@ impl WithSimd for Head<'_> {
         let mut keys = zeros(simd, tokens.min(CHUNK) * width);
         let mut rows = zeros(simd, width);
         for chunk in 0..self.sizes.chunks() {
+            let before = if chunk == 0 { self.before } else { &*self.state };
             if let Some(kept) = self.states.chunks_exact_mut(n * n).nth(chunk) {
-                kept.copy_from_slice(self.state);
+                kept.copy_from_slice(before);
             }
             for (t, keys) in self.sizes.span(chunk).zip(keys.chunks_exact_mut(width)) {
                 self.x.keys(simd, place(t), keys);
             }
             for top in (0..n).step_by(ROWS) {
-                pack_rows(simd, self.state, n, top, &mut rows);
+                let before = if chunk == 0 { self.before } else { &*self.state };
+                pack_rows(simd, before, n, top, &mut rows);
                 for (t, keys) in self.sizes.span(chunk).zip(keys.chunks_exact(width)) {
                     let v = some(&self.x.v[place(t)], top);
                     if t + CHUNK < tokens {
