@@ -15,6 +15,7 @@ use rhai::{
     AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expr, Expression, GlobalRuntimeState,
 };
 use rhai::{Position, Scope, StmtBlock, Token};
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -54,7 +55,7 @@ pub enum Output<'a> {
 pub struct Session {
     engine: Engine,
     host: Rc<Host>,
-    registry: Registry,
+    registry: OnceCell<Registry>,
     scope: Scope<'static>,
     global: GlobalRuntimeState,
     functions: Definitions,
@@ -69,10 +70,15 @@ impl Session {
     pub fn new(options: Options, out: Rc<dyn Fn(Output)>) -> Self {
         let host = Rc::new(Host::new(options, out));
         let engine = crate::engine::build(&host);
-        let registry = Registry::new(&engine);
         let global = engine.new_global_runtime_state();
         let (scope, functions, imports) = (Scope::new(), Definitions::default(), Vec::new());
+        let registry = OnceCell::new();
         Self { engine, host, registry, scope, global, functions, imports, shared: 0, lines: 0 }
+    }
+
+    /// The manual, made when somebody first asks.
+    fn registry(&self) -> &Registry {
+        self.registry.get_or_init(|| Registry::new(&self.engine))
     }
 
     /// The flag that stops a running line; set it from a signal handler.
@@ -265,7 +271,7 @@ impl Session {
 
     fn failure(&self, error: Box<EvalAltResult>, name: &str) -> Failure {
         let diagnosis =
-            Diagnosis { registry: &self.registry, host: &self.host, names: self.names() };
+            Diagnosis { registry: self.registry(), host: &self.host, names: self.names() };
         diagnosis.failure(error, name)
     }
 

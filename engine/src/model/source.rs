@@ -94,9 +94,15 @@ fn open(
         .as_ref()
         .map(|file| Weights::new(Source::Checkpoint(file), &place.device).kept(loading.keep));
     let told = told(file, loading)?;
-    let (rwkv, visual) = seeing::parts(&weights, other.as_ref(), &told)?;
     let given = loading.tokenizer.as_deref();
-    let (tokenizer, doubt) = vocabulary::choose(given, path, file, rwkv.dims()[0])?;
+    let embeddings = file.shape("emb.weight").or(file.shape("rwkv.emb.weight"));
+    let size = embeddings.and_then(|shape| shape.first()).copied().unwrap_or(0);
+    // A vocabulary takes as long as the weights of a small model.
+    let (parts, tokenizer) = rayon::join(
+        || seeing::parts(&weights, other.as_ref(), &told),
+        || vocabulary::choose(given, path, file, size),
+    );
+    let ((rwkv, visual), (tokenizer, doubt)) = (parts?, tokenizer?);
     let mut notes: Vec<_> = doubt.into_iter().collect();
     let unused = unused(file, &parameters(&rwkv, visual.as_ref()));
     if !unused.is_empty() {

@@ -20,7 +20,7 @@ impl Session {
         let folder = &self.host.options.folder;
         let calls = self.functions.names().map(|name| format!("{name}("));
         let names = self.scope.iter_raw().map(|(name, ..)| name.to_string()).chain(calls).collect();
-        let registry = &self.registry;
+        let registry = self.registry();
         Completer { registry, names, folder, value_of: &|path| self.peek(path) }
             .complete(text, position)
     }
@@ -44,10 +44,10 @@ impl Session {
         match self.scope.get(topic) {
             Some(value) => {
                 let of = type_of(&self.engine, value);
-                let about = self.registry.help(&of, width);
+                let about = self.registry().help(&of, width);
                 format!("`{topic}` is a variable of type {of}.\n\n{about}")
             }
-            None => self.registry.help(topic, width),
+            None => self.registry().help(topic, width),
         }
     }
 
@@ -57,7 +57,7 @@ impl Session {
         match self.functions.source(topic) {
             Some(source) => source,
             None if self.scope.contains(topic) => self.help(topic, width),
-            None => self.registry.more(topic, width),
+            None => self.registry().more(topic, width),
         }
     }
 
@@ -68,7 +68,7 @@ impl Session {
 
     /// Every topic with its first sentence.
     pub fn topics(&self) -> Vec<(String, String)> {
-        self.registry.topics()
+        self.registry().topics()
     }
 
     /// Name, type and a one-line view of every variable.
@@ -85,12 +85,12 @@ impl Session {
 
     /// The definitions file for editors (`rwkv.d.rhai`).
     pub fn definitions(&self) -> String {
-        self.registry.definitions()
+        self.registry().definitions()
     }
 
     /// Everything that a script can say, as one page in Markdown.
     pub fn reference(&self) -> String {
-        self.registry.markdown()
+        self.registry().markdown()
     }
 
     /// Names of the variables and of the script functions.
