@@ -251,7 +251,11 @@ impl Checkpoint {
     /// are of a type, or in an order, in which they cannot be multiplied.
     pub fn packed(&self, name: &str) -> Option<Packed> {
         let (dims, dtype, file, range) = self.contents.tensors.get(name)?.matrix()?;
-        Packed::new(self.files[file].clone(), range, dims, dtype.storage()?)
+        let (bytes, storage) = (self.files[file].clone(), dtype.storage()?);
+        match dtype.laid() {
+            Some(_) => Packed::laid(bytes, range, dims, storage),
+            None => Packed::new(bytes, range, dims, storage),
+        }
     }
 
     /// Words about the whole file: `__metadata__` of safetensors, nothing in a `.pth`.

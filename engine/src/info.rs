@@ -259,7 +259,8 @@ pub fn trained_context(name: &str) -> Option<usize> {
 /// What happens to the numbers on the way from one file to another.
 #[derive(Debug, Default)]
 pub struct Conversion {
-    /// The type of all numbers; else each tensor keeps its own where that can be written.
+    /// The type of all numbers, of blocks that of large matrices; else each tensor keeps its own where
+    /// that can be written.
     pub dtype: Option<Dtype>,
     /// What is added to the weights.
     pub adapters: Vec<Adapter>,
@@ -283,11 +284,9 @@ pub fn convert(
     conversion.adapters.iter().try_for_each(|adapter| adapter.fits(&file))?;
     let entry = |name: &str| {
         let own = file.dtype(name).unwrap_or(Dtype::F32);
-        Entry {
-            name: name.to_string(),
-            shape: file.shape(name).unwrap_or_default().to_vec(),
-            dtype: conversion.dtype.unwrap_or(own.to_save()),
-        }
+        let shape = file.shape(name).unwrap_or_default().to_vec();
+        let wanted = conversion.dtype.map(|dtype| dtype.of_tensor(name, &shape, own));
+        Entry { name: name.to_string(), shape, dtype: wanted.unwrap_or(own.to_save()) }
     };
     let entries: Vec<_> = file.names().map(entry).collect();
     let words = [("format", "pt"), AXES].map(|(key, value)| (key.into(), value.into()));

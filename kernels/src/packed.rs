@@ -81,6 +81,26 @@ impl Packed {
         Some(Self::made(packing::pack_ggml(found, dims, storage), dims, storage))
     }
 
+    /// The weight `dims` `[out, in]` whose bytes lie in a range in the order of [`Packed::bytes`], and
+    /// stay there; none where there are more or fewer than it has.
+    pub fn laid(
+        bytes: Bytes,
+        range: Range<usize>,
+        dims: [usize; 2],
+        storage: Storage,
+    ) -> Option<Self> {
+        storage.row(dims[1])?;
+        let found = (*bytes).as_ref().get(range.clone())?.len();
+        let fits = Stored::of(&[], dims, storage).size() == Some(found);
+        fits.then_some(Self { bytes, range, dims, storage })
+    }
+
+    /// Its bytes in the order in which they are multiplied: numbers of 16 bits row after row, blocks in
+    /// panels of 16 rows.
+    pub fn bytes(&self) -> &[u8] {
+        &(*self.bytes).as_ref()[self.range.clone()]
+    }
+
     /// The weight `dims` `[out, in]` of these numbers, rounded to what `storage` can tell; none
     /// where a row is no whole number of blocks.
     pub fn of(values: &[f32], dims: [usize; 2], storage: Storage) -> Option<Self> {
@@ -104,7 +124,7 @@ impl Packed {
     }
 
     pub(crate) fn stored(&self) -> Stored<'_> {
-        Stored::of(&(*self.bytes).as_ref()[self.range.clone()], self.dims, self.storage)
+        Stored::of(self.bytes(), self.dims, self.storage)
     }
 
     /// Whether all its numbers are finite.

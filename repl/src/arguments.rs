@@ -167,8 +167,9 @@ pub struct Convert {
     pub from: PathBuf,
     /// The file to write: a .pth for PyTorch and pip rwkv, or a .safetensors.
     pub to: PathBuf,
-    /// The type of all numbers; without it every tensor keeps its own.
-    #[arg(long, value_parser = ["f32", "bf16", "f16"])]
+    /// The type of all numbers, q8 and q4 of large matrices (in a .safetensors that only this program
+    /// reads); without it every tensor keeps its own.
+    #[arg(long, value_parser = ["f32", "bf16", "f16", "q8", "q4"])]
     pub dtype: Option<String>,
     /// An adapter to add to the weights; may be given more than once.
     #[arg(long, value_name = "FILE")]

@@ -40,7 +40,7 @@ pub fn describe(path: &Path, json: bool) -> Result<View, String> {
 /// What `rwkv convert` does to the numbers on the way.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// `f32`, `bf16` or `f16`; else every tensor keeps its own.
+    /// `f32`, `bf16` or `f16`; `q8` or `q4` for large matrices; else every tensor keeps its own.
     pub dtype: Option<String>,
     /// Adapters to add.
     pub lora: Vec<PathBuf>,
@@ -52,7 +52,7 @@ impl Changes {
     fn conversion(&self, progress: &Arc<Progress>) -> anyhow::Result<Conversion> {
         let adapters = self.lora.iter().map(|path| Adapter::open(path, self.alpha));
         Ok(Conversion {
-            dtype: self.dtype.as_deref().map(Dtype::named).transpose()?,
+            dtype: self.dtype.as_deref().map(Dtype::converted).transpose()?,
             adapters: adapters.collect::<anyhow::Result<_>>()?,
             progress: progress.clone(),
         })
@@ -214,7 +214,8 @@ mod functions {
 
     /// Writes a checkpoint anew with options.
     ///
-    /// - `dtype` `f32`, `bf16` or `f16` for all tensors
+    /// - `dtype` `f32`, `bf16` or `f16` for all tensors; `q8` or `q4` for large matrices, in a
+    ///   `.safetensors` that only this program reads, and is loaded at once
     /// - `lora` path of an adapter to add to the weights, or several
     /// - `alpha` strength of LoRA, which adds α / rank times its product; the adapter's own
     ///

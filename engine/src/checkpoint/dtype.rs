@@ -1,7 +1,7 @@
 //! The number types a checkpoint may hold.
 
 use super::quantised;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rwkv_kernels::Storage;
@@ -30,6 +30,11 @@ pub enum Dtype {
     U8,
     /// One byte, zero or not: read as 0 or 1.
     Bool,
+    /// Blocks of 32 numbers in panels of 16 rows, which this program multiplies as they lie: 8 bits
+    /// each and a scale.
+    Q8,
+    /// 4 bits and a scale.
+    Q4,
     /// ggml's blocks of 32 numbers: 4 bits each and a scale.
     Q4_0,
     /// 4 bits, a scale and a minimum.
@@ -63,11 +68,28 @@ impl Dtype {
             Self::F32 | Self::I32 => 4,
             Self::F16 | Self::BF16 | Self::I16 => 2,
             Self::I8 | Self::U8 | Self::Bool => 1,
-            packed => packed.packing().map_or(1, |(_, bytes, _)| bytes),
+            packed => packed.block().map_or(1, |(_, bytes)| bytes),
         }
     }
 
-    /// Numbers and bytes of a block and how it is read; none where every number stands alone.
+    /// Numbers and bytes of a block; none where every number stands alone.
+    fn block(self) -> Option<(usize, usize)> {
+        match (self.laid(), self.packing()) {
+            (Some(storage), _) => Some(storage.block().into()),
+            (None, packing) => packing.map(|(numbers, bytes, _)| (numbers, bytes)),
+        }
+    }
+
+    /// How blocks are multiplied that lie in panels.
+    pub(super) fn laid(self) -> Option<Storage> {
+        match self {
+            Self::Q8 => Some(Storage::Q8),
+            Self::Q4 => Some(Storage::Q4),
+            _ => None,
+        }
+    }
+
+    /// Numbers and bytes of a block that lies alone, and how it is read.
     fn packing(self) -> Option<(usize, usize, Unpack)> {
         Some(match self {
             Self::Q4_0 => (32, 18, quantised::q4_0),
@@ -104,25 +126,50 @@ impl Dtype {
             .with_context(|| format!("weights cannot be saved as {name}; choose f32, bf16 or f16."))
     }
 
+    /// The type that a checkpoint may be converted to and that is called so.
+    ///
+    /// # Errors
+    /// For every other name.
+    pub fn converted(name: &str) -> Result<Self> {
+        match name {
+            "q8" => Ok(Self::Q8),
+            "q4" => Ok(Self::Q4),
+            _ => Self::named(name).map_err(|_| {
+                anyhow!("weights cannot be converted to {name}; choose f32, bf16, f16, q8 or q4.")
+            }),
+        }
+    }
+
+    /// What a tensor of type `own` becomes in a file of this type: in blocks only large matrices of the
+    /// language model, in whole panels.
+    pub fn of_tensor(self, name: &str, shape: &[usize], own: Self) -> Self {
+        let sees = name.starts_with("vit.") || name.starts_with("proj.");
+        match (self.laid(), shape) {
+            (None, _) => self,
+            (_, shape @ [_, _]) if name.ends_with(".weight") && !sees && panels(shape) => self,
+            _ => own.to_save(),
+        }
+    }
+
     /// How numbers of this type are multiplied as they lie, where they can be.
     pub fn storage(self) -> Option<Storage> {
         Some(match self {
             Self::BF16 => Storage::Bf16,
             Self::F16 => Storage::F16,
-            Self::Q8_0 => Storage::Q8,
-            Self::Q4_0 => Storage::Q4,
+            Self::Q8 | Self::Q8_0 => Storage::Q8,
+            Self::Q4 | Self::Q4_0 => Storage::Q4,
             _ => return None,
         })
     }
 
     /// Whether numbers come in blocks.
     pub(super) fn is_packed(self) -> bool {
-        self.packing().is_some()
+        self.block().is_some()
     }
 
     /// Numbers that `size` bytes hold.
     pub(super) fn numbers(self) -> usize {
-        self.packing().map_or(1, |(numbers, _, _)| numbers)
+        self.block().map_or(1, |(numbers, _)| numbers)
     }
 
     /// How many numbers fit into so many bytes.
@@ -164,6 +211,11 @@ impl Dtype {
     }
 }
 
+/// Whether a matrix has whole panels of 16 rows and blocks of 32 columns.
+pub(super) fn panels(shape: &[usize]) -> bool {
+    matches!(shape, [rows, columns] if rows.is_multiple_of(16) && columns.is_multiple_of(32))
+}
+
 fn fill<const N: usize>(bytes: &[u8], out: &mut [f32], number: impl Fn([u8; N]) -> f32) {
     for (value, element) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
         *value = number(*element);
@@ -183,6 +235,8 @@ impl fmt::Display for Dtype {
             Self::I8 => "i8",
             Self::U8 => "u8",
             Self::Bool => "bool",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
             Self::Q4_0 => "q4_0",
             Self::Q4_1 => "q4_1",
             Self::Q5_0 => "q5_0",

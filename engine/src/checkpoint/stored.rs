@@ -3,7 +3,9 @@
 use super::Dtype;
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
+use rwkv_kernels::{Packed, Storage};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// More axes than any model has; bounds what a hostile shape costs.
 pub(super) const MAX_RANK: usize = 8;
@@ -252,7 +254,11 @@ impl Strided {
             decode(self.dtype, &bytes[start..], elements, done)
         };
         if self.dtype.is_packed() {
-            let all = read(0, self.dtype.numbers_in(bytes.len()));
+            let count = self.dtype.numbers_in(bytes.len());
+            let all = match self.dtype.laid() {
+                Some(storage) => self.panels(bytes, count, storage),
+                None => read(0, count),
+            };
             return match in_rows && self.offset == 0 && all.len() == elements {
                 true => all,
                 false => self.places(elements).map(|at| all[at]).collect(),
@@ -265,6 +271,15 @@ impl Strided {
         let places = self.places(elements);
         places.for_each(|at| gathered.extend_from_slice(&bytes[at * size..][..size]));
         decode(self.dtype, &gathered, elements, |_| {})
+    }
+
+    /// All numbers of a matrix in panels, row after row.
+    fn panels(&self, bytes: &[u8], count: usize, storage: Storage) -> Vec<f32> {
+        // However it is turned or cut, one axis steps from row to row.
+        let width = self.strides.iter().copied().max().unwrap_or(1).max(1);
+        let all =
+            Packed::laid(Arc::new(bytes.to_vec()), 0..bytes.len(), [count / width, width], storage);
+        all.map_or_else(|| vec![0.0; count], |all| all.values())
     }
 
     /// Where each number is, row after row, in numbers from the start of the storage.

@@ -1,6 +1,7 @@
 //! What the files of torch say, and that no file can do harm.
 
 mod fuzz;
+mod panels;
 
 use super::*;
 use std::io::Write;

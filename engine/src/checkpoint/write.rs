@@ -1,10 +1,12 @@
 //! Writing checkpoints: safetensors, or the `.pth` that `torch.load` reads.
 
-use super::safetensors::LENGTH;
+use super::dtype::panels;
+use super::safetensors::{LENGTH, PANELS, Panels};
 use super::{Dtype, write_pth};
 use ::safetensors::tensor::{Dtype as Kind, TensorInfo};
 use anyhow::{Result, anyhow, bail, ensure};
 use half::{bf16, f16};
+use rwkv_kernels::{Packed, Storage};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,14 +21,19 @@ pub struct Entry {
     pub name: String,
     /// Its sizes, outermost first.
     pub shape: Vec<usize>,
-    /// The type its numbers get: `F32`, `BF16` or `F16`. They round to nearest, in `F16` above
-    /// 65504 to infinity.
+    /// The type its numbers get: `F32`, `BF16` or `F16`, or in a safetensors `Q8` or `Q4`, where its
+    /// shape allows. They round to nearest, in `F16` above 65504 to infinity.
     pub dtype: Dtype,
 }
 
 impl Entry {
     pub(super) fn elements(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// How its numbers lie in panels, where they do.
+    fn panels(&self) -> Option<(Storage, [usize; 2])> {
+        Some((self.dtype.laid()?, *self.shape.as_array()?))
     }
 }
 
@@ -78,6 +85,13 @@ pub fn write<'a>(
         Ok(values)
     };
     let pth = path.extension().is_some_and(|ending| ending == "pth" || ending == "pt");
+    if let Some(entry) = sorted.iter().find(|entry| pth && entry.dtype.laid().is_some()) {
+        bail!(
+            "{} cannot be saved as {}, which only a .safetensors holds.",
+            path.display(),
+            entry.dtype
+        );
+    }
     write_beside(path, |out| {
         if pth {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -86,10 +100,13 @@ pub fn write<'a>(
         let header = header(&sorted, metadata)?;
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        sorted
-            .iter()
-            .enumerate()
-            .try_for_each(|(i, entry)| Ok(write_values(out, &numbers(i)?, entry.dtype)?))
+        sorted.iter().enumerate().try_for_each(|(i, entry)| match entry.panels() {
+            None => Ok(write_values(out, &numbers(i)?, entry.dtype)?),
+            Some((storage, dims)) => {
+                let packed = Packed::of(&numbers(i)?, dims, storage);
+                Ok(out.write_all(packed.expect("panels were checked to be whole").bytes())?)
+            }
+        })
     })
 }
 
@@ -139,7 +156,9 @@ fn writable(dtype: Dtype) -> Result<()> {
 }
 
 fn check(sorted: &[&Entry]) -> Result<()> {
-    sorted.iter().try_for_each(|entry| writable(entry.dtype))?;
+    let whole = |entry: &Entry| entry.dtype.laid().is_some() && panels(&entry.shape);
+    let mut others = sorted.iter().filter(|entry| !whole(entry));
+    others.try_for_each(|entry| writable(entry.dtype))?;
     let twice = sorted.windows(2).find(|pair| pair[0].name == pair[1].name);
     let reserved = sorted.iter().find(|entry| entry.name == "__metadata__");
     if let Some(entry) = twice.map(|pair| pair[0]).or(reserved.copied()) {
@@ -151,23 +170,33 @@ fn check(sorted: &[&Entry]) -> Result<()> {
 #[derive(Serialize)]
 struct Header<'a> {
     #[serde(rename = "__metadata__", skip_serializing_if = "BTreeMap::is_empty")]
-    metadata: &'a BTreeMap<String, String>,
+    metadata: BTreeMap<String, String>,
     #[serde(flatten)]
     tensors: BTreeMap<&'a str, TensorInfo>,
 }
 
 /// Written here because the crate's own writer shuffles the metadata, and takes all numbers at once.
 fn header(entries: &[&Entry], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let mut header = Header { metadata, tensors: BTreeMap::new() };
+    let mut header = Header { metadata: metadata.clone(), tensors: BTreeMap::new() };
+    let laid = entries.iter().filter_map(|entry| {
+        let (_, dims) = entry.panels()?;
+        Some((entry.name.clone(), (entry.dtype.to_string(), dims)))
+    });
+    let laid: BTreeMap<String, Panels> = laid.collect();
+    if !laid.is_empty() {
+        header.metadata.insert(PANELS.to_string(), serde_json::to_string(&laid)?);
+    }
     let mut start = 0;
     for entry in entries {
-        let end = start + entry.elements() * entry.dtype.size();
-        let dtype = match entry.dtype {
-            Dtype::BF16 => Kind::BF16,
-            Dtype::F16 => Kind::F16,
-            _ => Kind::F32,
+        let size = entry.elements() / entry.dtype.numbers() * entry.dtype.size();
+        let end = start + size;
+        let (dtype, shape) = match entry.dtype {
+            Dtype::BF16 => (Kind::BF16, entry.shape.clone()),
+            Dtype::F16 => (Kind::F16, entry.shape.clone()),
+            Dtype::Q8 | Dtype::Q4 => (Kind::U8, vec![size]),
+            _ => (Kind::F32, entry.shape.clone()),
         };
-        let info = TensorInfo { dtype, shape: entry.shape.clone(), data_offsets: (start, end) };
+        let info = TensorInfo { dtype, shape, data_offsets: (start, end) };
         header.tensors.insert(&entry.name, info);
         start = end;
     }

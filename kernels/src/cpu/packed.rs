@@ -42,6 +42,14 @@ impl<'a> Stored<'a> {
         }
     }
 
+    /// Bytes of a weight of this shape; none where there are too many to count.
+    pub fn size(&self) -> Option<usize> {
+        match self {
+            Self::Streams(weight) => weight.out.checked_mul(weight.width)?.checked_mul(2),
+            Self::Panels(weight) => weight.size(),
+        }
+    }
+
     /// Some of its rows.
     pub fn rows(&self, rows: &[usize]) -> Vec<f32> {
         match self {
@@ -70,9 +78,11 @@ impl<'a> Stored<'a> {
             Self::Streams(Streams { bytes, number, .. }) => {
                 // All bits of the exponent.
                 let most = if *number == Number::F16 { 0x7C00 } else { 0x7F80 };
-                let finite = |half: &[u8; 2]| u16::from_le_bytes(*half) & most != most;
-                let all = |halves: &[[u8; 2]]| halves.iter().fold(true, |all, x| all & finite(x));
-                bytes.as_chunks().0.par_chunks(1 << 16).all(all)
+                bytes.as_chunks().0.par_chunks(1 << 16).all(|halves| {
+                    let mut finite = true;
+                    Unit::best().run(Finite { halves, most, finite: &mut finite });
+                    finite
+                })
             }
             Self::Panels(weight) => weight.is_finite(),
         }
@@ -129,6 +139,24 @@ fn numbers_of(weight: &Streams, first: usize, rows: usize) -> Vec<f32> {
     let mut values = vec![0.0; rows * width];
     Unit::best().run(Unpack { bytes, f16: weight.number == Number::F16, values: &mut values });
     values
+}
+
+/// Whether no number has all bits of the exponent.
+struct Finite<'a> {
+    halves: &'a [[u8; 2]],
+    most: u16,
+    finite: &'a mut bool,
+}
+
+impl Work for Finite<'_> {
+    #[inline(always)]
+    fn run(self, _: impl Lanes) {
+        let mut found = 0;
+        for half in self.halves {
+            found |= u16::from(u16::from_le_bytes(*half) & self.most == self.most);
+        }
+        *self.finite = found == 0;
+    }
 }
 
 struct Unpack<'a> {

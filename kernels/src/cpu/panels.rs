@@ -53,9 +53,10 @@ pub struct Panels<'a> {
 pub type Block = (f16, [i8; BLOCK]);
 
 impl<'a> Panels<'a> {
-    /// Bytes of a weight of this shape.
-    pub fn size(&self) -> usize {
-        self.out.div_ceil(ROWS) * self.panel()
+    /// Bytes of a weight of this shape; none where there are too many to count.
+    pub fn size(&self) -> Option<usize> {
+        let panel = (self.width / BLOCK).checked_mul(self.block() + 2 * ROWS)?;
+        self.out.div_ceil(ROWS).checked_mul(panel)
     }
 
     /// Bytes of a panel.
@@ -76,7 +77,7 @@ impl<'a> Panels<'a> {
 
     /// The bytes of blocks that are told row after row.
     pub fn pack(self, blocks: impl Tell) -> Vec<u8> {
-        let mut bytes = vec![0; self.size()];
+        let mut bytes = vec![0; self.out.div_ceil(ROWS) * self.panel()];
         let place = Place::of(&mut bytes);
         share(self.out.div_ceil(ROWS), |panel| {
             // SAFETY: every panel has bytes of its own.
