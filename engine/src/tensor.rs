@@ -74,7 +74,10 @@ impl Array {
 
     /// All numbers, row after row.
     pub fn values(&self) -> Vec<f32> {
-        self.0.iter().copied().collect()
+        match self.0.as_slice() {
+            Some(values) => values.to_vec(),
+            None => self.0.iter().copied().collect(),
+        }
     }
 
     /// The number itself where there are no axes.

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::panels::{BLOCK, Block, Panels, Tell};
+use super::panels::{BLOCK, Block, Panels, Tell, WHOLE};
 use crate::packed::Storage;
 
 /// Whole rows of numbers in the bytes of a storage.
@@ -61,11 +61,7 @@ impl<const BITS: usize> Tell for Rounded<'_, BITS> {
     #[inline(always)]
     fn block(&self, i: usize) -> Block {
         let values = &self.0[i];
-        let mut far = 0.0f32;
-        for x in values {
-            // What is not a number stays so.
-            far = if x.abs() <= far.abs() { far } else { *x };
-        }
+        let far = farthest(values);
         if BITS == 8 {
             let scale = f16::from_f32(far.abs() / 127.0);
             return (scale, rounded::<BITS>(values, scale.to_f32()).0);
@@ -83,6 +79,21 @@ impl<const BITS: usize> Tell for Rounded<'_, BITS> {
     }
 }
 
+/// The number that is farthest from zero; what is not a number is farther than all.
+#[inline(always)]
+fn farthest(values: &[f32; BLOCK]) -> f32 {
+    // The bits of positive numbers have their order.
+    let mut most = 0;
+    for x in values {
+        most = most.max(x.abs().to_bits());
+    }
+    let mut above = false;
+    for x in values {
+        above |= x.to_bits() == most;
+    }
+    if above { f32::from_bits(most) } else { -f32::from_bits(most) }
+}
+
 /// Numbers as multiples of a scale, and the square of what that changes.
 #[inline(always)]
 fn rounded<const BITS: usize>(values: &[f32; BLOCK], scale: f32) -> ([i8; BLOCK], f32) {
@@ -92,12 +103,19 @@ fn rounded<const BITS: usize>(values: &[f32; BLOCK], scale: f32) -> ([i8; BLOCK]
     let (mut whole, mut far) = ([0; BLOCK], [0.0; BLOCK]);
     for i in 0..BLOCK {
         let near = (values[i] * inverse).round_ties_even().clamp(least, most);
-        whole[i] = near as i32 as i8;
+        whole[i] = (near + WHOLE).to_bits() as i8;
         far[i] = values[i] - near * scale;
     }
+    // Side by side: one after the other, each sum would wait for the one before.
+    let mut sums = [0.0; 8];
+    for far in far.as_chunks::<8>().0 {
+        for i in 0..8 {
+            sums[i] += far[i] * far[i];
+        }
+    }
     let mut error = 0.0;
-    for far in far {
-        error += far * far;
+    for sum in sums {
+        error += sum;
     }
     (whole, error)
 }

@@ -35,6 +35,9 @@ pub const WORDS: usize = BLOCK / COLUMNS;
 /// Bytes that are read at once: a word of 8 bits.
 pub const SIDE: usize = ROWS * COLUMNS;
 
+/// Added to a number between ±2²² it is rounded, and the last bits are those of the whole number.
+pub const WHOLE: f32 = 12_582_912.0;
+
 /// What numbers of so many bits are stored above.
 pub const fn offset(bits: usize) -> i32 {
     1 << (bits - 1)

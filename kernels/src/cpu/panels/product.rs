@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{BLOCK, Panels, ROWS, SIDE, WORDS, offset};
+use super::{BLOCK, Panels, ROWS, SIDE, WHOLE, WORDS, offset};
 use crate::cpu::lanes::{LARGEST, Lanes, STREAMS, Unit, Word, Work, ahead, soon};
 use crate::cpu::place::Place;
 use crate::cpu::team::share_ranges;
@@ -21,9 +21,6 @@ struct Inputs {
     scale: f32,
     sum: i32,
 }
-
-/// Added to a number between ±2²² it is rounded, and the last bits are those of the whole number.
-const WHOLE: f32 = 12_582_912.0;
 
 impl Inputs {
     #[inline(always)]
