@@ -260,7 +260,9 @@ mod tests {
 
     /// A toy of RWKV-7 on disk, in half the bits, and how it is loaded.
     fn stored(keep: Keep) -> Model {
-        let name = format!("rwkv-kept-{}-{keep:?}.safetensors", std::process::id());
+        // Several tests ask for the same at the same time.
+        let thread = std::thread::current().id();
+        let name = format!("rwkv-kept-{}-{thread:?}-{keep:?}.safetensors", std::process::id());
         let path = std::env::temp_dir().join(name);
         model("toy:rwkv7").unwrap().save(&path, Dtype::BF16).unwrap();
         let loading = Loading { keep, ..Loading::default() };
