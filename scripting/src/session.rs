@@ -72,11 +72,17 @@ impl Session {
         let engine = crate::engine::build(&host);
         let global = engine.new_global_runtime_state();
         let (scope, functions, imports) = (Scope::new(), Definitions::default(), Vec::new());
-        let registry = OnceCell::new();
-        Self { engine, host, registry, scope, global, functions, imports, shared: 0, lines: 0 }
+        let (interactive, registry) = (host.options.interactive, OnceCell::new());
+        let session =
+            Self { engine, host, registry, scope, global, functions, imports, shared: 0, lines: 0 };
+        if interactive {
+            // The first key at a prompt would wait for it.
+            session.registry();
+        }
+        session
     }
 
-    /// The manual, made when somebody first asks.
+    /// The manual, made when somebody first asks: most scripts never do.
     fn registry(&self) -> &Registry {
         self.registry.get_or_init(|| Registry::new(&self.engine))
     }
