@@ -156,6 +156,11 @@ impl Stored {
         let fits = product(shape)? == self.elements() && shape.len() <= MAX_RANK;
         ensure!(fits, "its shape {:?} cannot be seen as {shape:?}", self.shape);
         let [part] = &mut self.parts[..] else { anyhow::bail!("it cannot be seen as {shape:?}") };
+        // Rows tell where numbers lie in panels.
+        ensure!(
+            part.dtype.laid().is_none() || shape == part.shape,
+            "its panels cannot be seen as {shape:?}"
+        );
         let bare = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
         if is_row_major(&part.shape, &part.strides) {
             part.strides = strides;
@@ -279,7 +284,7 @@ impl Strided {
         let width = self.strides.iter().copied().max().unwrap_or(1).max(1);
         let all =
             Packed::laid(Arc::new(bytes.to_vec()), 0..bytes.len(), [count / width, width], storage);
-        all.map_or_else(|| vec![0.0; count], |all| all.values())
+        all.expect("a matrix in panels is whole, and never seen as another").values()
     }
 
     /// Where each number is, row after row, in numbers from the start of the storage.

@@ -93,7 +93,7 @@ const WANTED: &str = "RWKV_UNIT";
 /// # Errors
 /// When the variable names something that this machine does not have.
 pub fn unit() -> Result<&'static str, String> {
-    var(WANTED).map_or_else(|_| Ok(Unit::best()), |name| Unit::named(&name)).map(|unit| unit.name())
+    Unit::wanted().map(|unit| unit.name())
 }
 
 /// Something to do on any machine; what is inlined into it is compiled for that.
@@ -117,11 +117,14 @@ pub enum Unit {
 impl Unit {
     /// The best of this machine, or what `RWKV_UNIT` names.
     pub fn best() -> Self {
-        static BEST: LazyLock<Unit> = LazyLock::new(|| {
-            let wanted = var(WANTED).ok().and_then(|name| Unit::named(&name).ok());
-            wanted.unwrap_or_else(|| Unit::all()[0])
-        });
+        static BEST: LazyLock<Unit> =
+            LazyLock::new(|| Unit::wanted().unwrap_or_else(|_| Unit::all()[0]));
         *BEST
+    }
+
+    /// What `RWKV_UNIT` names; without it the best.
+    fn wanted() -> Result<Self, String> {
+        var(WANTED).map_or_else(|_| Ok(Self::all()[0]), |name| Self::named(&name))
     }
 
     /// What is called `avx512`, `avx2` or `plain`.

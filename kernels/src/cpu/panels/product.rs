@@ -120,14 +120,12 @@ trait Bits {
     /// Of all rows of a panel.
     type Block: AsRef<[u8]>;
 
+    /// Words that share their bytes.
+    type Words<L: Lanes>: AsRef<[L::Bytes]>;
+
     fn blocks(bytes: &[u8]) -> &[Self::Block];
 
-    /// Sums of a block with `K` others.
-    fn sums<L: Lanes, const K: usize>(
-        lanes: L,
-        block: &Self::Block,
-        x: [&Inputs; K],
-    ) -> [L::Sums; K];
+    fn words<L: Lanes>(lanes: L, bytes: &[u8; SIDE]) -> Self::Words<L>;
 }
 
 struct Eight;
@@ -135,6 +133,7 @@ struct Eight;
 impl Bits for Eight {
     const OFFSET: i32 = offset(8);
     type Block = [u8; WORDS * SIDE];
+    type Words<L: Lanes> = [L::Bytes; 1];
 
     #[inline(always)]
     fn blocks(bytes: &[u8]) -> &[Self::Block] {
@@ -142,19 +141,8 @@ impl Bits for Eight {
     }
 
     #[inline(always)]
-    fn sums<L: Lanes, const K: usize>(
-        lanes: L,
-        block: &Self::Block,
-        x: [&Inputs; K],
-    ) -> [L::Sums; K] {
-        let mut sums = begin::<L, Self, K>(lanes, x);
-        for (i, bytes) in block.as_chunks().0.iter().enumerate() {
-            let bytes = lanes.bytes(bytes);
-            for k in 0..K {
-                sums[k] = lanes.dot(sums[k], bytes, &x[k].words[i]);
-            }
-        }
-        sums
+    fn words<L: Lanes>(lanes: L, bytes: &[u8; SIDE]) -> Self::Words<L> {
+        [lanes.bytes(bytes)]
     }
 }
 
@@ -163,6 +151,7 @@ struct Four;
 impl Bits for Four {
     const OFFSET: i32 = offset(4);
     type Block = [u8; WORDS / 2 * SIDE];
+    type Words<L: Lanes> = [L::Bytes; 2];
 
     #[inline(always)]
     fn blocks(bytes: &[u8]) -> &[Self::Block] {
@@ -170,29 +159,30 @@ impl Bits for Four {
     }
 
     #[inline(always)]
-    fn sums<L: Lanes, const K: usize>(
-        lanes: L,
-        block: &Self::Block,
-        x: [&Inputs; K],
-    ) -> [L::Sums; K] {
-        let mut sums = begin::<L, Self, K>(lanes, x);
-        for (i, bytes) in block.as_chunks().0.iter().enumerate() {
-            let [low, high] = lanes.nibbles(bytes);
-            for k in 0..K {
-                sums[k] = lanes.dot(sums[k], low, &x[k].words[2 * i]);
-                sums[k] = lanes.dot(sums[k], high, &x[k].words[2 * i + 1]);
-            }
-        }
-        sums
+    fn words<L: Lanes>(lanes: L, bytes: &[u8; SIDE]) -> Self::Words<L> {
+        lanes.nibbles(bytes)
     }
 }
 
-/// Sums that begin with what [`offset`] adds to them too much.
+/// Sums of a block with `K` others. They begin with what [`offset`] adds to them too much.
 #[inline(always)]
-fn begin<L: Lanes, B: Bits + ?Sized, const K: usize>(lanes: L, x: [&Inputs; K]) -> [L::Sums; K] {
+fn sums<L: Lanes, B: Bits, const K: usize>(
+    lanes: L,
+    block: &B::Block,
+    x: [&Inputs; K],
+) -> [L::Sums; K] {
     let mut sums = [lanes.begin(0); K];
     for k in 0..K {
         sums[k] = lanes.begin(-B::OFFSET * x[k].sum);
+    }
+    for (i, bytes) in block.as_ref().as_chunks().0.iter().enumerate() {
+        let words = B::words(lanes, bytes);
+        let words = words.as_ref();
+        for (j, word) in words.iter().enumerate() {
+            for k in 0..K {
+                sums[k] = lanes.dot(sums[k], *word, &x[k].words[i * words.len() + j]);
+            }
+        }
     }
     sums
 }
@@ -278,7 +268,7 @@ impl<B: Bits> Products<'_, B> {
             for k in 0..K {
                 x[k] = &inputs[k][b];
             }
-            let sums = B::sums(lanes, &numbers[b], x);
+            let sums = sums::<_, B, K>(lanes, &numbers[b], x);
             let scales = lanes.f16(&scales[b]);
             for k in 0..K {
                 let scale = lanes.mul(scales, lanes.splat(x[k].scale));
@@ -319,7 +309,7 @@ fn add<L: Lanes, B: Bits>(
         ahead(&raw const bytes[at]);
     }
     soon(scales.as_ptr().wrapping_add(panel));
-    let [sums] = B::sums(lanes, block, [x]);
+    let [sums] = sums::<_, B, 1>(lanes, block, [x]);
     let scales = lanes.mul(lanes.f16(scales), lanes.splat(x.scale));
     lanes.mul_add(lanes.finish(sums), scales, found)
 }
