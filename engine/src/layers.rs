@@ -32,12 +32,27 @@ impl Linear {
 
     /// [`Linear::forward`] of the blend of every token with the one before by `mu` `[1, 1, in]`.
     pub fn of_blend(&self, x: &Stream, mu: Tensor<3>) -> Tensor<3> {
-        self.adapted(|weight| x.project(mu.clone(), weight))
+        self.adapted(|weight| {
+            let [y] = x.project([(mu.clone(), weight)]);
+            y
+        })
+    }
+
+    /// [`Linear::of_blend`] of several layers, which is quicker than one after the other.
+    pub fn of_blends<const N: usize>(x: &Stream, all: [(&Self, Tensor<3>); N]) -> [Tensor<3>; N] {
+        if all.iter().any(|(layer, _)| layer.is_adapted()) {
+            return all.map(|(layer, mu)| layer.of_blend(x, mu));
+        }
+        x.project(all.map(|(layer, mu)| (mu, layer.weight.weight())))
     }
 
     /// [`Linear::forward`] of `max(x, 0)²`.
     pub fn of_relu_squared(&self, x: Tensor<3>) -> Tensor<3> {
         self.adapted(|weight| relu_squared_linear(x.clone(), weight))
+    }
+
+    fn is_adapted(&self) -> bool {
+        matches!(&self.weight, Held::Plain(weight) if weight.adapter().is_some())
     }
 
     /// A projection by the weight and by the thin matrices that hang on it, if any do.

@@ -5,6 +5,7 @@ pub mod attention;
 pub mod blend;
 mod columns;
 mod exp;
+pub mod few;
 pub mod gelu;
 pub mod goose;
 mod heads;

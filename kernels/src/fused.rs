@@ -79,17 +79,25 @@ fn plainly(
 ) -> Option<DispatchTensor> {
     let mut slices: [&[f32]; MOST] = [&[]; MOST];
     for (slice, input) in slices.iter_mut().zip(inputs) {
-        match &input.kind {
-            DispatchTensorKind::Flex(BackendTensor::Float(x)) if x.is_contiguous() => {
-                *slice = numbers(x);
-            }
-            _ => return None,
-        }
+        *slice = untracked(input)?;
     }
     let (output, _) = operation.forward(&slices[..inputs.len()], false);
-    let output = BackendTensor::Float(tensor(output, shape.clone()));
+    Some(made(output, shape.clone()))
+}
+
+/// The numbers of a tensor where nothing is tracked and nothing has to be moved.
+pub fn untracked(x: &DispatchTensor) -> Option<&[f32]> {
+    match &x.kind {
+        DispatchTensorKind::Flex(BackendTensor::Float(x)) if x.is_contiguous() => Some(numbers(x)),
+        _ => None,
+    }
+}
+
+/// A tensor that nothing tracks.
+pub fn made(numbers: Vec<f32>, shape: impl Into<Shape>) -> DispatchTensor {
+    let output = BackendTensor::Float(tensor(numbers, shape.into()));
     let autodiff = DispatchAutodiffContext::Disabled;
-    Some(DispatchTensor { kind: DispatchTensorKind::Flex(output), autodiff })
+    DispatchTensor { kind: DispatchTensorKind::Flex(output), autodiff }
 }
 
 /// Inputs of an operation.

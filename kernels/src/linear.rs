@@ -5,8 +5,11 @@ use burn::backend::DispatchTensor;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Tensor};
 
+use crate::cpu::blend::Blend;
+use crate::cpu::few::{Few, MANY, products};
+use crate::cpu::lanes::Unit;
 use crate::cpu::linear::{Affine, Before, Fixed, Linear};
-use crate::fused::{available, run};
+use crate::fused::{available, made, run, untracked};
 use crate::packed::Weight;
 use crate::precision::{Precision, wanted};
 
@@ -76,7 +79,8 @@ fn fused(
     let (weight, [b, t, width]) = (weight.into(), x.dims());
     let [rows, columns] = weight.dims();
     let out = if turned { columns } else { rows };
-    let mut inputs = vec![x.into_dispatch()];
+    let mut inputs = Vec::with_capacity(2 + others.len());
+    inputs.push(x.into_dispatch());
     match weight {
         Weight::Plain(weight) => {
             inputs.push(weight.into_dispatch());
@@ -119,22 +123,57 @@ impl Stream {
         self.x.clone() + (self.before() - self.x.clone()) * mu
     }
 
-    /// The blend by `mu`, projected by a weight `[out, in]`: `[B, T, out]`.
-    pub fn project(&self, mu: Tensor<3>, weight: impl Into<Weight>) -> Tensor<3> {
-        let device = self.x.device();
-        if !available(&device) {
-            return linear_plain(self.blend(mu), weight.into().plain(&device));
-        }
-        self.fused(mu, weight, false)
+    /// The blends by each `mu`, projected by a weight `[out, in]`: `[B, T, out]`.
+    pub fn project<const N: usize>(&self, all: [(Tensor<3>, Weight); N]) -> [Tensor<3>; N] {
+        self.several(all, false)
     }
 
-    /// The blend by `mu`, projected by a thin matrix `[in, out]`: `[B, T, out]`.
-    pub fn narrow(&self, mu: Tensor<3>, weight: impl Into<Weight>) -> Tensor<3> {
-        let device = self.x.device();
-        if !available(&device) {
-            return linear_plain(self.blend(mu), weight.into().plain(&device).transpose());
+    /// The blends by each `mu`, projected by a thin matrix `[in, out]`: `[B, T, out]`.
+    pub fn narrow<const N: usize>(&self, all: [(Tensor<3>, Weight); N]) -> [Tensor<3>; N] {
+        self.several(all, true)
+    }
+
+    fn several<const N: usize>(
+        &self,
+        all: [(Tensor<3>, Weight); N],
+        turned: bool,
+    ) -> [Tensor<3>; N] {
+        if let Some(found) = self.together(&all, turned) {
+            return found.try_into().expect("as many as were asked for");
         }
-        self.fused(mu, weight, true)
+        let device = self.x.device();
+        all.map(|(mu, weight)| match available(&device) {
+            true => self.fused(mu, weight, turned),
+            false => {
+                let weight = weight.plain(&device);
+                let weight = if turned { weight.transpose() } else { weight };
+                linear_plain(self.blend(mu), weight)
+            }
+        })
+    }
+
+    /// The projections of a few tokens by weights that are not learnt: they cost what it costs to read
+    /// those, and so threads meet only once.
+    fn together(&self, all: &[(Tensor<3>, Weight)], turned: bool) -> Option<Vec<Tensor<3>>> {
+        let [b, tokens, _] = self.x.dims();
+        if b * tokens >= MANY {
+            return None;
+        }
+        let (x, last) = (self.x.clone().into_dispatch(), self.last.clone().into_dispatch());
+        let (x, last) = (untracked(&x)?, untracked(&last)?);
+        let (mut blends, mut weights) = (vec![], vec![]);
+        for (mu, weight) in all {
+            let Weight::Packed(weight) = weight else { return None };
+            let mu = mu.clone().into_dispatch();
+            blends.push(Blend { x, last, mu: untracked(&mu)?, tokens }.forward());
+            weights.push(weight.stored().laid(turned)?);
+        }
+        let few: Vec<_> = blends.iter().zip(weights).map(|(x, weight)| Few { x, weight }).collect();
+        let found = products(&few, Unit::best()).into_iter().map(|y| {
+            let out = y.len() / (b * tokens);
+            Tensor::from_dispatch(made(y, [b, tokens, out]))
+        });
+        Some(found.collect())
     }
 
     fn fused(&self, mu: Tensor<3>, weight: impl Into<Weight>, turned: bool) -> Tensor<3> {

@@ -93,11 +93,13 @@ fn read(
         return Err(error);
     }
     let after = after.map_err(engine_failure)?;
-    if let Some(end) = end {
-        (logits, rows) = (Array::of(engine.rwkv.logits(end)).values(), 1);
-    }
+    let rows = if end.is_some() { 1 } else { rows };
     let shape = if all { vec![rows, engine.vocab_size()] } else { vec![engine.vocab_size()] };
-    let array = Array::new(&shape, logits).map_err(engine_failure)?;
+    let array = match end {
+        Some(end) => Array::of(engine.rwkv.logits(end)).reshape(&shape),
+        None => Array::new(&shape, logits),
+    };
+    let array = array.map_err(engine_failure)?;
     let logits = Tensor { array, pieces: Some(engine.tokenizer.clone()) };
     let output = ModelOutput::new(logits, State::of(model, after))?;
     if !wishes.hidden {

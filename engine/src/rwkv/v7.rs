@@ -149,16 +149,25 @@ impl TimeMix {
 
         // Each projection reads its own blend of this token and the one before.
         let x = Stream::new(x, &mut state.att_x);
-        let r = tap.see("r", heads(self.receptance.of_blend(&x, self.x_r.val())));
-        let k = self.key.of_blend(&x, self.x_k.val());
-        let v = self.lend(self.value.of_blend(&x, self.x_v.val()), &x, v_first);
-        let v = tap.see("v", heads(v));
-        let w = tanh(x.narrow(self.x_w.val(), self.w1.weight()));
-        let w = tap.see("w", heads(decay(w, self.w2.weight(), self.w0.val()))); // in (0.545, 1)
-        let a = x.narrow(self.x_a.val(), self.a1.weight());
+        let [r, k, v] = Linear::of_blends(
+            &x,
+            [
+                (&self.receptance, self.x_r.val()),
+                (&self.key, self.x_k.val()),
+                (&self.value, self.x_v.val()),
+            ],
+        );
+        let [w, a, g] = x.narrow([
+            (self.x_w.val(), self.w1.weight()),
+            (self.x_a.val(), self.a1.weight()),
+            (self.x_g.val(), self.g1.weight()),
+        ]);
+        let r = tap.see("r", heads(r));
+        let v = tap.see("v", heads(self.lend(v, &x, v_first)));
+        let w = decay(tanh(w), self.w2.weight(), self.w0.val()); // in (0.545, 1)
+        let w = tap.see("w", heads(w));
         let a = tap.see("a", thin_sigmoid(a, self.a2.weight(), self.a0.val()));
-        let g = sigmoid(x.narrow(self.x_g.val(), self.g1.weight()));
-        let g = tap.see("g", thin_linear(g, self.g2.weight()));
+        let g = tap.see("g", thin_linear(sigmoid(g), self.g2.weight()));
 
         // The key under which old content is taken out, and the key under which new goes in.
         let kappa = tap.see("kappa", unit_key(k.clone(), self.k_k.val(), h));
@@ -178,7 +187,7 @@ impl TimeMix {
     fn lend(&self, v: Tensor<3>, x: &Stream, v_first: &mut Option<Tensor<3>>) -> Tensor<3> {
         match (v_first, &self.v0, &self.v1, &self.v2) {
             (Some(first), Some(v0), Some(v1), Some(v2)) => {
-                let share = x.narrow(self.x_v.val(), v1.weight());
+                let [share] = x.narrow([(self.x_v.val(), v1.weight())]);
                 lend([v, first.clone()], share, v2.weight(), v0.val())
             }
             (first, ..) => first.insert(v).clone(),

@@ -9,48 +9,84 @@ use std::marker::PhantomData;
 use super::lanes::{LANES, Lanes, STREAMS, Unit, Work, ahead};
 use super::place::Place;
 use super::streams::{Bf16, F16, F32, Number, Read, Streams};
-use super::team::share;
+use super::team::Pieces;
 
 /// Bytes of a matrix that a thread reads at a time.
-const PART: usize = 1 << 15;
+const PART: usize = 1 << 16;
 
-/// The products of every row of `x` with every column of the matrix, of which `x` has as many as it has
-/// rows.
-pub fn product(x: &[f32], matrix: Streams, unit: Unit) -> Vec<f32> {
+/// How the rows of a matrix are cut: into so many parts of so many rows, the last of which may have
+/// fewer.
+fn cut(matrix: Streams) -> [usize; 2] {
+    let Streams { bytes, out: width, .. } = matrix;
+    let parts = (bytes.len() / PART).next_multiple_of(2).clamp(1, width);
+    let per = width.div_ceil(parts);
+    [width.div_ceil(per), per]
+}
+
+/// Room for so many products: sums of every part.
+pub fn room(matrix: Streams, products: usize) -> Vec<f32> {
+    vec![0.0; if products == 0 { 0 } else { cut(matrix)[0] * products }]
+}
+
+/// Begins the products of every row of `x` with every column of the matrix, of which `x` has as many as
+/// it has rows; [`finish`] ends them.
+pub fn begin<'a>(
+    x: &'a [f32],
+    matrix: Streams<'a>,
+    unit: Unit,
+    room: &'a mut [f32],
+) -> Box<dyn Pieces + 'a> {
+    let parts = if room.is_empty() { 0 } else { cut(matrix)[0] };
+    let sums = Place::of(room);
     match matrix.number {
-        Number::F32 => of::<F32>(x, matrix, unit),
-        Number::Bf16 => of::<Bf16>(x, matrix, unit),
-        Number::F16 => of::<F16>(x, matrix, unit),
+        Number::F32 => Box::new(Begun::<F32> { x, matrix, sums, parts, unit, number: PhantomData }),
+        Number::Bf16 => {
+            Box::new(Begun::<Bf16> { x, matrix, sums, parts, unit, number: PhantomData })
+        }
+        Number::F16 => Box::new(Begun::<F16> { x, matrix, sums, parts, unit, number: PhantomData }),
     }
 }
 
-fn of<N: Read>(x: &[f32], matrix: Streams, unit: Unit) -> Vec<f32> {
-    let Streams { bytes, out: width, width: out, .. } = matrix;
-    let rows = x.len().checked_div(width).unwrap_or(0);
-    if rows * out == 0 {
-        return vec![];
+/// Products that have begun.
+struct Begun<'a, N> {
+    x: &'a [f32],
+    matrix: Streams<'a>,
+    sums: Place<'a, f32>,
+    parts: usize,
+    unit: Unit,
+    number: PhantomData<N>,
+}
+
+impl<N: Read + Sync> Pieces for Begun<'_, N> {
+    fn pieces(&self) -> usize {
+        self.parts
     }
-    let parts = (bytes.len() / PART).clamp(1, width);
-    let per = width.div_ceil(parts);
-    let parts = width.div_ceil(per);
-    let mut sums = vec![0.0; parts * rows * out];
-    let place = Place::of(&mut sums);
-    share(parts, |part| {
-        let (first, count) = (part * per, per.min(width - part * per));
+
+    fn reads(&self) -> &[u8] {
+        self.matrix.bytes
+    }
+
+    fn work(&self, piece: usize) {
+        let Streams { bytes, out: width, width: out, .. } = self.matrix;
+        let (size, [_, per]) = (self.x.len() / width * out, cut(self.matrix));
+        let (first, count) = (piece * per, per.min(width - piece * per));
         // SAFETY: every part has sums of its own.
         #[allow(unsafe_code)]
-        let sums = unsafe { place.part(part * rows * out, rows * out) };
-        for (x, sums) in x.chunks_exact(width).zip(sums.chunks_exact_mut(out)) {
+        let sums = unsafe { self.sums.part(piece * size, size) };
+        for (x, sums) in self.x.chunks_exact(width).zip(sums.chunks_exact_mut(out)) {
             let bytes = &bytes[first * out * N::SIZE..][..count * out * N::SIZE];
-            unit.run(Sum::<N> { x: &x[first..][..count], bytes, sums, number: PhantomData });
+            self.unit.run(Sum::<N> { x: &x[first..][..count], bytes, sums, number: PhantomData });
         }
-    });
-    let (y, others) = sums.split_at_mut(rows * out);
-    for part in others.chunks_exact(rows * out) {
+    }
+}
+
+/// The products, of the sums of parts: so many.
+pub fn finish(sums: &mut Vec<f32>, products: usize) {
+    let (y, others) = sums.split_at_mut(products);
+    for part in others.chunks_exact(products.max(1)) {
         y.iter_mut().zip(part).for_each(|(y, more)| *y += more);
     }
-    sums.truncate(rows * out);
-    sums
+    sums.truncate(products);
 }
 
 /// Adds some rows of a matrix, each times a number of `x`.

@@ -5,12 +5,11 @@ use std::ops::Range;
 use pulp::bytemuck::cast_slice;
 use rayon::prelude::*;
 
-use super::columns;
+use super::few::{self, Laid, MANY};
 use super::lanes::Unit;
 use super::matmul_bf16::{Factor, matmul};
-use super::packed::MANY;
 use super::place::Place;
-use super::streams::{self, Number, Streams};
+use super::streams::{Number, Streams};
 
 /// A matrix as it lies in memory, or that matrix turned.
 #[derive(Clone, Copy)]
@@ -75,14 +74,14 @@ pub fn product(a: Matrix, b: Matrix, precision: Precision) -> Vec<f32> {
     out
 }
 
-/// `x·b` of a few rows `x`: a product costs what it costs to read `b`.
+/// `x·b` of a few rows `x`.
 fn few(x: &[f32], b: Matrix) -> Vec<f32> {
-    let (bytes, number, unit) = (cast_slice(b.numbers), Number::F32, Unit::best());
-    if b.turned {
-        let weight = Streams { bytes, number, out: b.columns, width: b.rows };
-        return streams::product(x, weight, unit);
-    }
-    columns::product(x, Streams { bytes, number, out: b.rows, width: b.columns }, unit)
+    let (bytes, number) = (cast_slice(b.numbers), Number::F32);
+    let weight = match b.turned {
+        true => Laid::Rows(Streams { bytes, number, out: b.columns, width: b.rows }),
+        false => Laid::Columns(Streams { bytes, number, out: b.rows, width: b.columns }),
+    };
+    few::product(x, weight, Unit::best())
 }
 
 /// Adds `a·b` to `out`.

@@ -3,16 +3,13 @@
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::columns;
+use super::few::{self, Laid, MANY};
 use super::lanes::{LANES, Lanes, Unit, Work};
 use super::matmul_bf16::by_parts;
 use super::matrix::{Matrix, Precision, product as product_of, product_by_strips};
-use super::panels::{self, Panels};
-use super::streams::{self, Number, Streams};
+use super::panels::Panels;
+use super::streams::{Number, Streams};
 use crate::packed::{Packed, Storage};
-
-/// Rows to multiply with from which on weights are cut into tiles or strips.
-pub const MANY: usize = 16;
 
 /// Rows of a strip: with the widest rows they stay in the second cache.
 const STRIP: usize = 128;
@@ -39,6 +36,16 @@ impl<'a> Stored<'a> {
         match self {
             Self::Streams(weight) => [weight.out, weight.width],
             Self::Panels(weight) => [weight.out, weight.width],
+        }
+    }
+
+    /// How few rows are multiplied with it, or with what it is when it is turned; none for panels then.
+    pub fn laid(self, turned: bool) -> Option<Laid<'a>> {
+        match (self, turned) {
+            (Self::Streams(weight), false) => Some(Laid::Rows(weight)),
+            (Self::Streams(matrix), true) => Some(Laid::Columns(matrix)),
+            (Self::Panels(weight), false) => Some(Laid::Panels(weight)),
+            (Self::Panels(_), true) => None,
         }
     }
 
@@ -105,8 +112,8 @@ pub fn product_by(x: &[f32], weight: &Packed, unit: Unit) -> Vec<f32> {
         return found;
     }
     match stored {
-        Stored::Panels(weight) => panels::product(x, weight, unit),
-        Stored::Streams(weight) if rows < MANY => streams::product(x, weight, unit),
+        Stored::Panels(weight) => few::product(x, Laid::Panels(weight), unit),
+        Stored::Streams(weight) if rows < MANY => few::product(x, Laid::Rows(weight), unit),
         Stored::Streams(weight) => product_by_strips(Matrix::new(x, rows), out, STRIP, |some| {
             numbers_of(&weight, some.start, some.len())
         }),
@@ -124,7 +131,7 @@ pub fn thin_product_by(x: &[f32], matrix: &Packed, unit: Unit) -> Vec<f32> {
     let [width, _] = stored.dims();
     let rows = x.len() / width.max(1);
     match stored {
-        Stored::Streams(matrix) if rows < MANY => columns::product(x, matrix, unit),
+        Stored::Streams(matrix) if rows < MANY => few::product(x, Laid::Columns(matrix), unit),
         stored => {
             let numbers = stored.values();
             product_of(Matrix::new(x, rows), Matrix::new(&numbers, width), Precision::F32)

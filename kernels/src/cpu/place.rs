@@ -1,6 +1,7 @@
 //! Where several threads write to places of their own.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// Room that is written part by part.
 pub struct Place<'a, T>(*mut T, PhantomData<&'a mut [T]>);
@@ -36,5 +37,17 @@ impl<'a, T> Place<'a, T> {
     pub unsafe fn part(&self, first: usize, count: usize) -> &mut [T] {
         // SAFETY: what the caller promises.
         unsafe { std::slice::from_raw_parts_mut(self.at(first), count) }
+    }
+}
+
+/// Room filled with zeros, just before something is written over them: they are in the cache then.
+pub fn zeroed(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    for number in &mut *room {
+        number.write(0.0);
+    }
+    // SAFETY: every number has just been written.
+    #[allow(unsafe_code)]
+    unsafe {
+        room.assume_init_mut()
     }
 }

@@ -6,6 +6,7 @@ use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::exp::exp;
+use super::place::zeroed;
 
 /// Rows of a block: few enough for the first caches. The same for any number of threads, so that
 /// sums over blocks have the same rounding.
@@ -41,17 +42,7 @@ pub fn each_row<const N: usize>(
         *spare = &mut std::mem::take(spare)[..rows * width];
     }
     let part = |part: Block<N, MaybeUninit<f32>>| {
-        // Zeros first, but only just before the block is filled: they are still in the cache then.
-        let out = part.out.map(|out| {
-            for number in &mut *out {
-                number.write(0.0);
-            }
-            // SAFETY: every number has just been written.
-            #[allow(unsafe_code)]
-            unsafe {
-                out.assume_init_mut()
-            }
-        });
+        let out = part.out.map(zeroed);
         run(work, Block { first: part.first, rows: part.rows, out }, sums)
     };
     let sums = if rows <= BLOCK {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::lanes::{LANES, Lanes, STREAMS, Unit, Work, ahead};
 use super::place::Place;
-use super::team::share_ranges;
+use super::team::{Pieces, Ranges};
 
 /// A weight `[out, width]` whose numbers stand alone, little-endian.
 #[derive(Clone, Copy)]
@@ -116,35 +116,68 @@ impl Read for F16 {
 /// Numbers that are read at once.
 pub const LINE: usize = 2 * LANES;
 
-/// The products of every row of `x` with every row of the weight, row after row of `x`.
-pub fn product(x: &[f32], weight: Streams, unit: Unit) -> Vec<f32> {
+/// Begins the products of every row of `x` with every row of the weight; they go to `y`, row after row
+/// of `x`.
+pub fn begin<'a>(
+    x: &[f32],
+    weight: Streams<'a>,
+    unit: Unit,
+    y: &'a mut [f32],
+) -> Box<dyn Pieces + 'a> {
     match weight.number {
-        Number::F32 => of::<F32>(x, weight, unit),
-        Number::Bf16 => of::<Bf16>(x, weight, unit),
-        Number::F16 => of::<F16>(x, weight, unit),
+        Number::F32 => Box::new(Begun::<F32>::new(x, weight, unit, y)),
+        Number::Bf16 => Box::new(Begun::<Bf16>::new(x, weight, unit, y)),
+        Number::F16 => Box::new(Begun::<F16>::new(x, weight, unit, y)),
     }
 }
 
-fn of<N: Read>(x: &[f32], weight: Streams, unit: Unit) -> Vec<f32> {
-    let Streams { out, width, .. } = weight;
-    let rows = x.len().checked_div(width).unwrap_or(0);
-    let (mut y, x) = (vec![0.0; rows * out], arranged::<N>(x, width));
-    let (place, lines) = (Place::of(&mut y), width.div_ceil(LINE));
-    share_ranges(out, weight.bytes.len(), |range| {
+/// Products that have begun.
+struct Begun<'a, N> {
+    weight: Streams<'a>,
+    x: Vec<[f32; LINE]>,
+    place: Place<'a, f32>,
+    rows: usize,
+    ranges: Ranges,
+    unit: Unit,
+    number: PhantomData<N>,
+}
+
+impl<'a, N: Read> Begun<'a, N> {
+    fn new(x: &[f32], weight: Streams<'a>, unit: Unit, y: &'a mut [f32]) -> Self {
+        let Streams { out, width, .. } = weight;
+        let rows = x.len().checked_div(width).unwrap_or(0);
+        assert_eq!(y.len(), rows * out, "there is room for all products");
+        let (x, number) = (arranged::<N>(x, width), PhantomData);
+        let ranges = Ranges::new(out, weight.bytes.len(), STREAMS);
+        Self { weight, x, place: Place::of(y), rows, ranges, unit, number }
+    }
+}
+
+impl<N: Read + Sync> Pieces for Begun<'_, N> {
+    fn pieces(&self) -> usize {
+        self.ranges.pieces()
+    }
+
+    fn reads(&self) -> &[u8] {
+        self.weight.bytes
+    }
+
+    fn work(&self, piece: usize) {
+        let Self { weight, unit, rows, place, .. } = self;
+        let (range, lines) = (self.ranges.get(piece), weight.width.div_ceil(LINE));
         let (first, count) = (range.start, range.len());
         let mut done = 0;
-        while done < rows {
-            let (x, y) = (&x[done * lines..], done * out + first);
-            let part = Part { weight, x, first, count, place: &place, y };
+        while done < *rows {
+            let (x, y) = (&self.x[done * lines..], done * weight.out + first);
+            let part = Part { weight: *weight, x, first, count, place, y };
             done += match rows - done {
-                8.. => few::<N, 8>(part, unit),
-                4.. => few::<N, 4>(part, unit),
-                2.. => few::<N, 2>(part, unit),
-                _ => few::<N, 1>(part, unit),
+                8.. => few::<N, 8>(part, *unit),
+                4.. => few::<N, 4>(part, *unit),
+                2.. => few::<N, 2>(part, *unit),
+                _ => few::<N, 1>(part, *unit),
             };
         }
-    });
-    y
+    }
 }
 
 /// Rows in lines; the last one of each is filled up with zeros.

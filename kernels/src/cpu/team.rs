@@ -13,6 +13,10 @@ use std::thread::{self, yield_now};
 
 use rayon::prelude::*;
 
+use trail::Trail;
+
+mod trail;
+
 /// Looks for work before a thread lies down: some tenths of a millisecond.
 const PATIENCE: u32 = 8192;
 
@@ -24,25 +28,76 @@ const POLITE: u32 = 1024;
 /// # Panics
 /// When `f` does.
 pub fn share(count: usize, f: impl Fn(usize) + Sync) {
-    static TEAM: OnceLock<&Team> = OnceLock::new();
     if count < 2 {
         return (0..count).for_each(f);
     }
-    let team = TEAM.get_or_init(|| Team::gather(rayon::current_num_threads() - 1));
-    // One at a time: whoever comes second goes to the pool.
-    match team.led.swap(true, Ordering::Acquire) {
+    let team = Team::the();
+    // One at a time: whoever comes second goes to the pool, and so does who has too much to count.
+    match count > MOST || team.led.swap(true, Ordering::Acquire) {
         true => (0..count).into_par_iter().for_each(&f),
         false => team.share(count, &f),
     }
 }
 
-/// Runs `f` on ranges that make up all below `count`, of things that are read from so many bytes: some
-/// for each thread, none of them too small to be handed over.
+/// Runs `f` on ranges that make up all below `count`, of things that are read from so many bytes.
 pub fn share_ranges(count: usize, bytes: usize, f: impl Fn(Range<usize>) + Sync) {
-    let most = bytes / SMALLEST;
-    let best = (rayon::current_num_threads() * SOME).max(bytes / LARGEST);
-    let per = count.div_ceil(best.min(most).max(1)).max(1);
-    share(count.div_ceil(per), |piece| f(piece * per..count.min((piece + 1) * per)));
+    let ranges = Ranges::new(count, bytes, 1);
+    share(ranges.pieces(), |piece| f(ranges.get(piece)));
+}
+
+/// Does several works, all at once: threads that have nothing left of one go on with another.
+pub fn share_all(works: &[Box<dyn Pieces + '_>]) {
+    let trail = &Team::the().trail;
+    trail.step(works.iter().map(|work| work.reads()));
+    share(works.iter().map(|work| work.pieces()).sum(), |mut piece| {
+        for work in works {
+            match piece.checked_sub(work.pieces()) {
+                Some(rest) => piece = rest,
+                None => return work.work(piece),
+            }
+        }
+    });
+    trail.rest();
+}
+
+/// A work of which threads take pieces.
+pub trait Pieces: Sync {
+    /// How many there are.
+    fn pieces(&self) -> usize;
+
+    /// Does one of them, which nobody else does.
+    fn work(&self, piece: usize);
+
+    /// What most of the time goes to: the later the piece, the later in there it reads.
+    fn reads(&self) -> &[u8];
+}
+
+/// Ranges that make up all below a number: some for each thread, none of them too small to be handed
+/// over.
+#[derive(Clone, Copy)]
+pub struct Ranges {
+    count: usize,
+    per: usize,
+}
+
+impl Ranges {
+    /// Of `count` things that are read from so many bytes; all but the last are multiples of `step`.
+    pub fn new(count: usize, bytes: usize, step: usize) -> Self {
+        let most = bytes / SMALLEST;
+        let best = (rayon::current_num_threads() * SOME).max(bytes / LARGEST);
+        let per = count.div_ceil(best.min(most).max(1)).max(1);
+        Self { count, per: per.next_multiple_of(step) }
+    }
+
+    /// How many there are.
+    pub fn pieces(self) -> usize {
+        self.count.div_ceil(self.per)
+    }
+
+    /// One of them.
+    pub fn get(self, piece: usize) -> Range<usize> {
+        piece * self.per..self.count.min((piece + 1) * self.per)
+    }
 }
 
 /// Bytes that are worth handing over.
@@ -59,7 +114,7 @@ const SOME: usize = 4;
 struct Team {
     /// Whether somebody has work shared out.
     led: AtomicBool,
-    /// How many pieces nobody has taken yet, below a number that no two works have in common.
+    /// The first piece that nobody has taken yet, and how many there are of them: see [`open`].
     open: AtomicU64,
     /// Pieces of this work that are done.
     done: AtomicUsize,
@@ -71,15 +126,32 @@ struct Team {
     asleep: AtomicUsize,
     bed: Mutex<()>,
     bell: Condvar,
+    /// What is fetched for the next work.
+    trail: Trail,
 }
 
 /// What is done with the piece of each number.
 struct Work<'a>(&'a (dyn Fn(usize) + Sync));
 
-/// The part of [`Team::open`] that counts pieces.
+/// The most pieces of a work.
+const MOST: usize = u16::MAX as usize;
+
+/// The part of [`Team::open`] that is about pieces; above it is a number that no two works have in
+/// common.
 const PIECES: u64 = u32::MAX as u64;
 
+/// The first of the open pieces, and how many there are.
+fn open(all: u64) -> [u64; 2] {
+    [all >> 16 & MOST as u64, all & MOST as u64]
+}
+
 impl Team {
+    /// The team of this program: with whoever leads, as many as there are cores.
+    fn the() -> &'static Self {
+        static TEAM: OnceLock<&Team> = OnceLock::new();
+        TEAM.get_or_init(|| Self::gather(rayon::current_num_threads() - 1))
+    }
+
     /// A team of so many threads, which live as long as the program.
     fn gather(threads: usize) -> &'static Self {
         let team: &Self = Box::leak(Box::default());
@@ -91,7 +163,7 @@ impl Team {
     }
 
     fn share(&self, count: usize, f: &(dyn Fn(usize) + Sync)) {
-        let pieces = u32::try_from(count).expect("fewer pieces than can be counted");
+        let pieces = u16::try_from(count).expect("fewer pieces than can be counted");
         let mut work = Work(f);
         self.done.store(0, Ordering::Relaxed);
         self.work.store((&raw mut work).cast(), Ordering::Relaxed);
@@ -104,22 +176,25 @@ impl Team {
             drop(self.bed.lock().unwrap_or_else(PoisonError::into_inner));
             self.bell.notify_all();
         }
-        while self.piece() {}
+        while self.piece(true) {}
         drop(lead);
     }
 
-    /// Takes a piece of the work, if there is one, and does it.
-    fn piece(&self) -> bool {
-        let taken = self.open.fetch_update(Ordering::Acquire, Ordering::Relaxed, |open| {
-            (open & PIECES != 0).then(|| open - 1)
+    /// Takes a piece of the work, if there is one, and does it: the first for whoever leads, the last
+    /// for all others, who may have fetched what it reads.
+    fn piece(&self, leads: bool) -> bool {
+        let taken = self.open.fetch_update(Ordering::Acquire, Ordering::Relaxed, |all| {
+            let taken = if leads { (1 << 16) - 1 } else { u64::MAX };
+            (open(all)[1] > 0).then(|| all.wrapping_add(taken))
         });
-        let Ok(open) = taken else { return false };
+        let Ok(all) = taken else { return false };
         let _counted = Counted(self);
         // SAFETY: whoever shares out the work waits for every piece that was taken, and for this one
         // until it is counted.
         #[allow(unsafe_code)]
         let work = unsafe { &*self.work.load(Ordering::Relaxed) };
-        (work.0)((open & PIECES) as usize - 1);
+        let [first, count] = open(all);
+        (work.0)(if leads { first } else { first + count - 1 } as usize);
         true
     }
 
@@ -127,12 +202,14 @@ impl Team {
     fn help(&self) {
         let mut looks = 0;
         loop {
-            let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.piece()));
+            let found =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.piece(false)));
             looks = if found.unwrap_or(true) { 0 } else { looks + 1 };
             if looks == PATIENCE {
                 self.sleep();
                 looks = 0;
             }
+            self.trail.fetch();
             spin_loop();
         }
     }
@@ -141,7 +218,7 @@ impl Team {
         let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
         self.asleep.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        while self.open.load(Ordering::Relaxed) & PIECES == 0 {
+        while open(self.open.load(Ordering::Relaxed))[1] == 0 {
             bed = self.bell.wait(bed).unwrap_or_else(PoisonError::into_inner);
         }
         self.asleep.fetch_sub(1, Ordering::Relaxed);
@@ -157,7 +234,7 @@ struct Lead<'a> {
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         let team = self.team;
-        let left = team.open.fetch_and(!PIECES, Ordering::Relaxed) & PIECES;
+        let [_, left] = open(team.open.fetch_and(!PIECES, Ordering::Relaxed));
         let taken = self.count - left as usize;
         let mut looks = 0u32;
         while team.done.load(Ordering::Acquire) < taken {

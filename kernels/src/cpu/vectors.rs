@@ -37,10 +37,39 @@ pub fn columns<S: Simd>(n: usize) -> usize {
     n.div_ceil(S::F32_LANES)
 }
 
+/// Columns, on the stack where they are few: to ask for memory that starts on a line of the cache takes
+/// as long as a token of a head does.
+pub struct Table<S: Simd, const K: usize> {
+    near: [Column<S, K>; NEAR],
+    far: Vec<Column<S, K>>,
+    columns: usize,
+}
+
+/// Columns on the stack: those of a head of 64 channels, where registers hold eight.
+const NEAR: usize = 8;
+
+impl<S: Simd, const K: usize> Deref for Table<S, K> {
+    type Target = [Column<S, K>];
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        if self.columns <= NEAR { &self.near[..self.columns] } else { &self.far }
+    }
+}
+
+impl<S: Simd, const K: usize> DerefMut for Table<S, K> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        if self.columns <= NEAR { &mut self.near[..self.columns] } else { &mut self.far }
+    }
+}
+
 /// A table of zeros.
 #[inline(always)]
-pub fn zeros<S: Simd, const K: usize>(simd: S, columns: usize) -> Vec<Column<S, K>> {
-    vec![Column([simd.splat_f32s(0.0); K]); columns]
+pub fn zeros<S: Simd, const K: usize>(simd: S, columns: usize) -> Table<S, K> {
+    let zero = Column([simd.splat_f32s(0.0); K]);
+    let far = if columns <= NEAR { vec![] } else { vec![zero; columns] };
+    Table { near: [zero; NEAR], far, columns }
 }
 
 /// Reads `K` rows into a table; beyond the end of a row are zeros.

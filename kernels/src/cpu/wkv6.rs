@@ -4,7 +4,8 @@ use pulp::{Arch, Simd};
 
 use super::exp::exp;
 use super::heads::{CHUNK, Rows, Sizes};
-use super::vectors::{Column, columns, pack, zeros};
+use super::place::zeroed;
+use super::vectors::{Table, columns, pack, zeros};
 
 mod backward;
 mod forward;
@@ -36,18 +37,25 @@ pub struct Forward {
 /// All tokens of all heads; `keep` what [`backward`] needs.
 pub fn forward(sizes: Sizes, x: Inputs, state: &[f32], keep: bool) -> Forward {
     let (all, square) = (sizes.all(), sizes.square());
-    let mut packed = vec![0.0; all + sizes.states()];
+    assert_eq!(state.len(), sizes.states(), "every head has a state");
     let mut states = vec![0.0; if keep { sizes.states() * sizes.chunks() } else { 0 }];
+    let mut packed = Vec::with_capacity(all + sizes.states());
+    let (y, last) = packed.spare_capacity_mut()[..all + sizes.states()].split_at_mut(all);
 
-    let (y, last) = packed.split_at_mut(all);
     let last = state.chunks_exact(square).zip(last.chunks_exact_mut(square));
     let mut kept = states.chunks_exact_mut((square * sizes.chunks()).max(1));
-    let heads = sizes.share([y]).into_iter().zip(last);
+    let heads = sizes.share([zeroed(y)]).into_iter().zip(last);
     let work = heads.map(|(y, state)| (y, state, kept.next().unwrap_or_default())).collect();
     let arch = Arch::new();
     sizes.each_head(work, |head, ([y], (before, state), states)| {
+        let state = zeroed(state);
         arch.dispatch(forward::Head { sizes, x, head, y, before, state, states });
     });
+    // SAFETY: all of `y` and the state of every head have been written.
+    #[allow(unsafe_code)]
+    unsafe {
+        packed.set_len(all + sizes.states());
+    }
     Forward { packed, states }
 }
 
@@ -87,10 +95,10 @@ impl Inputs<'_> {
 /// What all rows of the state of one head read of the tokens of one chunk.
 struct Tokens<S: Simd> {
     /// `r`, the decay `eᵈ`, and `k`, of every token.
-    keys: Vec<Column<S, 3>>,
+    keys: Table<S, 3>,
     /// `r·(u∘k)` of every token.
     bonus: Vec<f32>,
-    u: Vec<Column<S, 1>>,
+    u: Table<S, 1>,
     decay: Vec<f32>,
 }
 
@@ -120,7 +128,7 @@ impl<S: Simd> Tokens<S> {
             }
             pack(simd, [&x.r[place(t)], &self.decay, &x.k[place(t)]], keys);
             let mut sum = simd.splat_f32s(0.0);
-            for (x, u) in keys.iter().zip(&self.u) {
+            for (x, u) in keys.iter().zip(&*self.u) {
                 sum = simd.mul_add_e_f32s(simd.mul_f32s(x[R], x[K]), u[0], sum);
             }
             *bonus = simd.reduce_sum_f32s(sum);

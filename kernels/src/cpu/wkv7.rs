@@ -11,6 +11,7 @@ use pulp::{Arch, Simd};
 
 use super::heads::{CHUNK, Rows, Sizes};
 use super::lanes::soon;
+use super::place::zeroed;
 use super::vectors::{Column, pack};
 
 mod backward;
@@ -70,22 +71,29 @@ pub struct Forward {
 /// All tokens of all heads; `keep` what [`backward`] needs.
 pub fn forward(sizes: Sizes, x: Inputs, state: &[f32], keep: bool) -> Forward {
     let (all, square) = (sizes.all(), sizes.square());
+    assert_eq!(state.len(), sizes.states(), "every head has a state");
     let size = |size| vec![0.0; if keep { size } else { 0 }];
-    let mut packed = vec![0.0; all + sizes.states()];
     let (mut removed, mut states) = (size(all), size(sizes.states() * sizes.chunks()));
+    let mut packed = Vec::with_capacity(all + sizes.states());
+    let (y, last) = packed.spare_capacity_mut()[..all + sizes.states()].split_at_mut(all);
 
-    let (y, last) = packed.split_at_mut(all);
     let mut last = state.chunks_exact(square).zip(last.chunks_exact_mut(square));
     let mut kept = states.chunks_exact_mut(square * sizes.chunks());
     let mut work = Vec::with_capacity(sizes.batch * sizes.heads);
-    for rows in sizes.share([y, &mut removed]) {
-        let (state, states) = (last.next(), kept.next());
-        work.push((rows, state.unwrap_or_default(), states.unwrap_or_default()));
+    for rows in sizes.share([zeroed(y), &mut removed]) {
+        let (before, state) = last.next().expect("a state for every head");
+        work.push((rows, before, state, kept.next().unwrap_or_default()));
     }
     let arch = Arch::new();
-    sizes.each_head(work, |head, ([y, removed], (before, state), states)| {
+    sizes.each_head(work, |head, ([y, removed], before, state, states)| {
+        let state = zeroed(state);
         arch.dispatch(forward::Head { sizes, x, head, y, removed, before, state, states });
     });
+    // SAFETY: all of `y` and the state of every head have been written.
+    #[allow(unsafe_code)]
+    unsafe {
+        packed.set_len(all + sizes.states());
+    }
     Forward { packed, removed, states }
 }
 

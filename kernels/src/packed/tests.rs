@@ -79,7 +79,8 @@ fn what_comes_before_a_projection_and_its_gradients_are_the_same() {
             let (x, mu) = (learnt([2, 5, 64], 3), learnt([1, 1, 64], 4));
             let mut last = tensor::<2>([2, 64], 5).autodiff().require_grad();
             let before = last.clone();
-            let blended = Stream::new(x.clone(), &mut last).project(mu.clone(), weight.clone());
+            let stream = Stream::new(x.clone(), &mut last);
+            let [blended] = stream.project([(mu.clone(), weight.clone())]);
             let squared = relu_squared_linear(x.clone(), weight.clone());
             let y = linear(x.clone(), weight) + blended * 0.5 + squared.sin();
             let grads = (y.clone() * learnt([2, 5, 96], 6).detach()).sum().backward();
@@ -239,7 +240,7 @@ fn what_is_around_thin_matrices_and_its_gradients_are_the_same() {
     let run = |down: Weight, up: Weight| {
         let (x, mu, bias) = (learnt([2, 5, 64], 3), learnt([1, 1, 64], 4), learnt([1, 1, 64], 5));
         let mut last = tensor::<2>([2, 64], 6).autodiff().require_grad();
-        let thin = Stream::new(x.clone(), &mut last).narrow(mu.clone(), down);
+        let [thin] = Stream::new(x.clone(), &mut last).narrow([(mu.clone(), down)]);
         let (a, w) = (up.clone(), up.clone());
         let a = thin_sigmoid(thin.clone(), a, bias.clone());
         let w = decay(thin.clone(), w, bias.clone());
@@ -254,6 +255,34 @@ fn what_is_around_thin_matrices_and_its_gradients_are_the_same() {
     assert!(far(y, &expected) < 1e-5);
     for (slope, wanted) in slopes.into_iter().zip(&wanted) {
         assert!(far(slope, wanted) < 1e-5);
+    }
+}
+
+#[test]
+fn projections_together_are_those_one_by_one() {
+    let device = Device::flex();
+    for storage in ALL {
+        // Matrices large and small, of which one is cut into many pieces and one into none.
+        let matrix =
+            |dims: [usize; 2]| Packed::of(&numbers(dims[0] * dims[1], dims[1]), dims, storage);
+        let wide: [Weight; 3] =
+            [[700, 256], [16, 256], [33, 256]].map(|dims| matrix(dims).unwrap().into());
+        let thin: [Weight; 3] =
+            [[256, 352], [256, 32], [256, 64]].map(|dims| matrix(dims).unwrap().into());
+        for shape @ [b, _, c] in [[1, 1, 256], [2, 3, 256], [1, 15, 256], [4, 4, 256]] {
+            let stream = Stream::new(tensor(shape, 2), &mut tensor([b, c], 3));
+            let mus = [4, 5, 6].map(|seed| tensor::<3>([1, 1, c], seed));
+            let all =
+                |weights: &[Weight; 3]| [0, 1, 2].map(|i| (mus[i].clone(), weights[i].clone()));
+            for (found, (mu, weight)) in stream.project(all(&wide)).into_iter().zip(all(&wide)) {
+                let expected = linear_plain(stream.blend(mu), weight.plain(&device));
+                assert!(far(found, &expected) < near(storage), "{storage:?} {shape:?}");
+            }
+            for (found, (mu, weight)) in stream.narrow(all(&thin)).into_iter().zip(all(&thin)) {
+                let expected = linear_plain(stream.blend(mu), weight.plain(&device).transpose());
+                assert!(far(found, &expected) < near(storage), "{storage:?} {shape:?}");
+            }
+        }
     }
 }
 

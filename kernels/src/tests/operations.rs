@@ -109,19 +109,26 @@ fn projections([b, t, h, n]: [usize; 4]) -> Vec<Case> {
         case(
             "project",
             4,
-            on_stream(|s, mu, w, shape| s.project(mu, w.clone().reshape(shape))),
+            on_stream(|s, mu, w, shape| one(s.project([(mu, w.clone().reshape(shape).into())]))),
             on_stream(|s, mu, w, shape| linear_plain(s.blend(mu), w.clone().reshape(shape))),
         ),
         case(
             "narrow",
             4,
-            on_stream(|s, mu, w, [out, c]| s.narrow(mu, w.clone().reshape([c, out]))),
+            on_stream(|s, mu, w, [out, c]| {
+                one(s.narrow([(mu, w.clone().reshape([c, out]).into())]))
+            }),
             Box::new(move |x| {
                 let (stream, mu) = stream(x);
                 flat(linear_plain(stream.blend(mu), thin(&x[1]).transpose()))
             }),
         ),
     ]
+}
+
+/// What an array of one has.
+fn one<T>([one]: [T; 1]) -> T {
+    one
 }
 
 /// Thin projections with an equation behind; the width they come from is odd.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::{BLOCK, Panels, ROWS, SIDE, WHOLE, WORDS, offset};
 use crate::cpu::lanes::{LARGEST, Lanes, STREAMS, Unit, Word, Work, ahead, soon};
 use crate::cpu::place::Place;
-use crate::cpu::team::share_ranges;
+use crate::cpu::team::{Pieces, Ranges, share_ranges};
 
 /// Rows that are multiplied at a time.
 const TOGETHER: usize = 8;
@@ -47,24 +47,49 @@ impl Inputs {
     }
 }
 
-/// The products of every row of `x` with every row of the weight, row after row of `x`.
-pub fn product(x: &[f32], weight: Panels, unit: Unit) -> Vec<f32> {
+/// Begins the products of every row of `x` with every row of the weight; they go to `y`, row after row
+/// of `x`.
+pub fn begin<'a>(
+    x: &[f32],
+    weight: Panels<'a>,
+    unit: Unit,
+    y: &'a mut [f32],
+) -> Box<dyn Pieces + 'a> {
     let Panels { out, width, .. } = weight;
     let rows = x.len().checked_div(width).unwrap_or(0);
-    let mut y = vec![0.0; rows * out];
-    if y.is_empty() {
-        return y;
+    assert_eq!(y.len(), rows * out, "there is room for all products");
+    let panels = if rows == 0 { 0 } else { out.div_ceil(ROWS) };
+    let ranges = Ranges::new(panels, weight.bytes.len(), STREAMS);
+    Box::new(Begun { weight, x: inputs(x, unit), place: Place::of(y), ranges, unit })
+}
+
+/// Products that have begun.
+struct Begun<'a> {
+    weight: Panels<'a>,
+    x: Vec<Inputs>,
+    place: Place<'a, f32>,
+    ranges: Ranges,
+    unit: Unit,
+}
+
+impl Pieces for Begun<'_> {
+    fn pieces(&self) -> usize {
+        self.ranges.pieces()
     }
-    let x = inputs(x, unit);
-    let place = Place::of(&mut y);
-    share_ranges(out.div_ceil(ROWS), weight.bytes.len(), |range| {
-        let part = Part { weight, x: &x, first: range.start, count: range.len(), place: &place };
+
+    fn reads(&self) -> &[u8] {
+        self.weight.bytes
+    }
+
+    fn work(&self, piece: usize) {
+        let Self { weight, x, place, ranges, unit } = self;
+        let range = ranges.get(piece);
+        let part = Part { weight: *weight, x, first: range.start, count: range.len(), place };
         match weight.bits {
             8 => unit.run(Products::<Eight>(part, PhantomData)),
             _ => unit.run(Products::<Four>(part, PhantomData)),
         }
-    });
-    y
+    }
 }
 
 /// All blocks of `x`.

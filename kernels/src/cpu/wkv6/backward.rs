@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use super::{CHUNK, Inputs, K, R, Rows, Sizes, Tokens, W, add};
 use crate::cpu::vectors::{
-    Column, columns, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
+    Column, Table, columns, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
 };
 
 /// Rows of the state that pass the tokens together.
@@ -32,13 +32,13 @@ pub struct Head<'a> {
 struct Chunk<S: Simd> {
     tokens: Tokens<S>,
     /// Gradients of the keys of every token.
-    grads: Vec<Column<S, 3>>,
+    grads: Table<S, 3>,
     /// Some rows of the state before every token.
-    past: Vec<Column<S, ROWS>>,
+    past: Table<S, ROWS>,
     /// The gradient of the same rows after the token that is looked at.
-    rows: Vec<Column<S, ROWS>>,
+    rows: Table<S, ROWS>,
     /// Gradients of a steady decay and of the bonus so far.
-    sums: Vec<Column<S, 2>>,
+    sums: Table<S, 2>,
 }
 
 impl WithSimd for Head<'_> {
@@ -103,7 +103,8 @@ impl Head<'_> {
         for (t, (keys, grads)) in self.sizes.span(chunk).zip(found) {
             let own = self.dy[place(t)].iter().zip(&self.x.v[place(t)]);
             let own = simd.splat_f32s(own.map(|(dy, v)| dy * v).sum());
-            for (((x, dx), u), sum) in keys.iter().zip(&mut *grads).zip(&tokens.u).zip(&mut *sums) {
+            let keys = keys.iter().zip(grads.iter_mut()).zip(tokens.u.iter());
+            for (((x, dx), u), sum) in keys.zip(sums.iter_mut()) {
                 let weight = simd.mul_f32s(own, u[0]);
                 dx[R] = simd.mul_add_e_f32s(weight, x[K], dx[R]);
                 dx[K] = simd.mul_add_e_f32s(weight, x[R], dx[K]);

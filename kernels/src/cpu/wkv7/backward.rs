@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use super::{CHUNK, Inputs, K, KAPPA, LOST, R, Rows, Sizes, W};
 use crate::cpu::lanes::soon;
 use crate::cpu::vectors::{
-    Column, columns, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
+    Column, Table, columns, pack_rows, put, some, splat, sums, unpack, unpack_rows, zeros,
 };
 
 /// Rows of the state that pass the tokens together.
@@ -29,13 +29,13 @@ pub struct Head<'a> {
 /// Tables of one head for one chunk.
 struct Chunk<S: Simd> {
     /// `r w k κ` and what `κ` loses, of every token.
-    keys: Vec<Column<S, 5>>,
+    keys: Table<S, 5>,
     /// Their gradients.
-    grads: Vec<Column<S, 5>>,
+    grads: Table<S, 5>,
     /// Some rows of the state before every token, and after the last.
-    past: Vec<Column<S, ROWS>>,
+    past: Table<S, ROWS>,
     /// The gradient of the same rows after the token that is looked at.
-    rows: Vec<Column<S, ROWS>>,
+    rows: Table<S, ROWS>,
 }
 
 impl WithSimd for Head<'_> {
