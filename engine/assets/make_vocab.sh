@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes rwkv_vocab_v20230424.txt.zst from the PyPI package. Needs pip, unzip and zstd.
+# Makes rwkv_vocab_v20230424.txt from the PyPI package. Needs pip and unzip.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -9,5 +9,5 @@ unzip -q rwkv-0.8.32-*.whl
 tr -d '\r' < rwkv/rwkv_vocab_v20230424.txt > rwkv_vocab_v20230424.txt
 echo "e6dee3d4e31b4d5c40ac99508ac6c701ceef4bed681bf2167ce9a908552bca89  rwkv_vocab_v20230424.txt" |
     sha256sum -c -
-zstd -q -f --ultra -22 --check rwkv_vocab_v20230424.txt -o "$here/rwkv_vocab_v20230424.txt.zst"
+mv rwkv_vocab_v20230424.txt "$here"
 rm -r "$work"

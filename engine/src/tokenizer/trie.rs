@@ -12,8 +12,8 @@ pub(super) struct Trie {
 
 impl Trie {
     /// Builds the tree level by level from pieces of text and their ids; id 0 means "no token".
-    pub(super) fn new(mut entries: Vec<(&[u8], u32)>) -> Self {
-        entries.sort_unstable();
+    pub(super) fn new(entries: Vec<(&[u8], u32)>) -> Self {
+        let entries = sorted(entries);
         let mut trie = Self { first: vec![], byte: vec![0], token: vec![] };
         let mut level = vec![entries.as_slice()];
         for depth in 0.. {
@@ -58,9 +58,32 @@ impl Trie {
     }
 }
 
+/// The entries in order. Most pieces differ in their first bytes, which are compared as one number.
+fn sorted(entries: Vec<(&[u8], u32)>) -> Vec<(&[u8], u32)> {
+    let first = |piece: &[u8]| {
+        let mut bytes = [0; size_of::<u64>()];
+        let count = piece.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&piece[..count]);
+        u64::from_be_bytes(bytes)
+    };
+    let mut keyed: Vec<_> = entries.into_iter().map(|entry| (first(entry.0), entry)).collect();
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, entry)| entry).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Trie;
+    use super::{Trie, sorted};
+
+    #[test]
+    fn pieces_are_in_the_order_of_bytes() {
+        let mut entries: Vec<(&[u8], u32)> =
+            vec![(b"ab", 3), (b"ab\0", 2), (b"abcdefgh", 9), (b"abcdefgh\0", 8)];
+        entries.extend([(&b"abcdefghi"[..], 1), (b"a", 5), (b"\xff", 7), (b"", 6), (b"ab", 4)]);
+        let found = sorted(entries.clone());
+        entries.sort_unstable();
+        assert_eq!(found, entries);
+    }
 
     #[test]
     fn takes_the_longest_piece() {

@@ -4,16 +4,12 @@ use std::str::Chars;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
-use ruzstd::decoding::FrameDecoder;
 
 use super::trie::Trie;
 use crate::constrain::Vocabulary;
 
 /// See `engine/assets/README.md` for where it comes from.
-const VOCABULARY: &[u8] = include_bytes!("../../assets/rwkv_vocab_v20230424.txt.zst");
-
-/// Its size when unpacked.
-const VOCABULARY_BYTES: usize = 1_093_733;
+const VOCABULARY: &str = include_str!("../../assets/rwkv_vocab_v20230424.txt");
 
 /// Ids beyond this are a broken file; no RWKV model comes near.
 const MOST_IDS: usize = 1 << 20;
@@ -34,20 +30,15 @@ struct Pieces {
 }
 
 impl World {
-    /// Unpacks the vocabulary that is part of the program.
+    /// The vocabulary that is part of the program.
     pub(super) fn embedded() -> Self {
-        let mut text = Vec::with_capacity(VOCABULARY_BYTES);
-        FrameDecoder::new()
-            .decode_all_to_vec(VOCABULARY, &mut text)
-            .expect("the embedded vocabulary is a zstd file of this size");
-        let text = String::from_utf8(text).expect("the embedded vocabulary is text");
-        Self::parse(&text).expect("the embedded vocabulary is well-formed")
+        Self::parse(VOCABULARY).expect("the embedded vocabulary is well-formed")
     }
 
     /// Reads lines `<id> <python literal> <length in bytes>`.
     pub(super) fn parse(text: &str) -> Result<Self> {
         // Id 0 is never in the file; it marks the end of a text.
-        let mut pieces = Pieces { bytes: vec![], ends: vec![0] };
+        let mut pieces = Pieces { bytes: Vec::with_capacity(text.len()), ends: vec![0] };
         for (number, line) in text.lines().enumerate() {
             pieces.add(line).with_context(|| {
                 format!(
