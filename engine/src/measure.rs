@@ -267,7 +267,7 @@ pub fn bytes_held(model: &Model) -> usize {
 fn bytes_of(parameter: &Parameter, model: &Model, keep: Keep) -> f64 {
     let numbers = parameter.shape.iter().product::<usize>();
     let blocks = |storage: &Storage| storage.block()[0] > 1;
-    let stored = model.dtype.storage();
+    let stored = model.dtypes.get(&parameter.name).copied().unwrap_or(model.dtype).storage();
     let wanted = if keep == Keep::AsStored { stored } else { keep.storage() };
     let storage = match parameter.name.as_str() {
         "emb.weight" => wanted,
@@ -297,6 +297,7 @@ fn memory() -> f64 {
 mod tests {
     use super::*;
     use crate::device::choose;
+    use crate::info::{Conversion, convert};
 
     #[test]
     fn a_toy_is_measured_in_every_way_it_can_be_kept() {
@@ -316,6 +317,27 @@ mod tests {
         assert!(bytes.is_sorted_by(|more, less| more > less), "{bytes:?}");
         std::fs::remove_file(path).unwrap();
         assert!(Speeds::of("toy:rwkv9", Keep::F32, &place).is_err());
+    }
+
+    /// Thin matrices stay as they are in a file that is rounded, and are counted so.
+    #[test]
+    fn what_is_loaded_is_what_is_counted() {
+        let place = choose("cpu").unwrap();
+        let name = format!("rwkv-counted-{}.safetensors", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let toy = Model::load("toy:rwkv7", &Loading::default(), &place).unwrap();
+        toy.save(&path, Dtype::BF16).unwrap();
+        let load = |name: &str, keep| {
+            Model::load(name, &Loading { keep, ..Loading::default() }, &place).unwrap()
+        };
+        let rounded = load(&path.to_string_lossy(), Keep::Q8);
+        let small = path.with_extension("q8.safetensors");
+        let conversion = Conversion { dtype: Some(Dtype::Q8), ..Conversion::default() };
+        convert(&path, &small, &conversion, &AtomicBool::new(false)).unwrap();
+        let mapped = load(&small.to_string_lossy(), Keep::AsStored);
+        assert_eq!(bytes_held(&mapped), bytes_held(&rounded));
+        std::fs::remove_file(path).unwrap();
+        std::fs::remove_file(small).unwrap();
     }
 
     /// Two blocks of 64 channels, worked out by hand.

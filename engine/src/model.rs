@@ -16,6 +16,7 @@ pub use toy::random;
 pub use vocabulary::expected_tokenizer;
 pub use watch::{KnockOut, Observer, Reading};
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,6 +103,8 @@ pub struct Model {
     pub place: Place,
     /// The type its numbers had on disk.
     pub dtype: Dtype,
+    /// Those that its tensors had there, by their names; none for a new model.
+    pub dtypes: BTreeMap<String, Dtype>,
     /// What the user should know about how it was loaded.
     pub notes: Vec<String>,
     /// How its authors write conversations, where the file says so.
@@ -176,6 +179,7 @@ impl Model {
             tokenizer,
             place,
             dtype,
+            dtypes: BTreeMap::new(),
             notes,
             chat_template,
             progress,

@@ -112,6 +112,8 @@ fn open(
     let dtype = dtype.unwrap_or(Dtype::F32);
     let mut model = Model::new(name.to_string(), rwkv, tokenizer, place, dtype, notes);
     model.visual = visual;
+    let types = file.names().map(|name| Some((name.to_string(), file.dtype(name)?)));
+    model.dtypes = types.flatten().collect();
     let told = file.metadata().get(CTX_LEN).and_then(|tokens| tokens.parse().ok());
     model.ctx_len = told.or(model.ctx_len);
     model.chat_template = file.metadata().get("tokenizer.chat_template").cloned();
