@@ -122,9 +122,16 @@ impl TimeMix {
 
     pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let x = Stream::new(x, &mut state.att_x);
-        let r = tap.see("r", sigmoid(self.receptance.of_blend(&x, before(&self.time_mix_r))));
-        let k = tap.see("k", self.key.of_blend(&x, before(&self.time_mix_k)));
-        let v = tap.see("v", self.value.of_blend(&x, before(&self.time_mix_v)));
+        let [r, k, v] = Linear::of_blends(
+            &x,
+            [
+                (&self.receptance, before(&self.time_mix_r)),
+                (&self.key, before(&self.time_mix_k)),
+                (&self.value, before(&self.time_mix_v)),
+            ],
+        );
+        let r = tap.see("r", sigmoid(r));
+        let (k, v) = (tap.see("k", k), tap.see("v", v));
 
         let y = wkv4(self.decay(), self.time_first.val(), k, v, &mut state.wkv);
         self.output.forward(tap.see("o", r * tap.see("y", y)))
@@ -144,9 +151,12 @@ impl TimeMix {
 impl ChannelMix {
     pub(super) fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let x = Stream::new(x, &mut state.ffn_x);
-        let r = self.receptance.of_blend(&x, before(&self.time_mix_r));
+        let [r, k] = Linear::of_blends(
+            &x,
+            [(&self.receptance, before(&self.time_mix_r)), (&self.key, before(&self.time_mix_k))],
+        );
         let r = tap.see("ffn.r", sigmoid(r));
-        r * squared(&self.value, self.key.of_blend(&x, before(&self.time_mix_k)), tap)
+        r * squared(&self.value, k, tap)
     }
 }
 

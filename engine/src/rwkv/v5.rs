@@ -124,9 +124,17 @@ impl TimeMix {
         let heads = |x: Tensor<3>| x.reshape([b, t, h, n]);
 
         let x = Stream::new(x, &mut state.att_x);
-        let r = tap.see("r", heads(self.receptance.of_blend(&x, before(&self.time_mix_r))));
-        let k = tap.see("k", heads(self.key.of_blend(&x, before(&self.time_mix_k))));
-        let v = tap.see("v", heads(self.value.of_blend(&x, before(&self.time_mix_v))));
+        let [r, k, v] = Linear::of_blends(
+            &x,
+            [
+                (&self.receptance, before(&self.time_mix_r)),
+                (&self.key, before(&self.time_mix_k)),
+                (&self.value, before(&self.time_mix_v)),
+            ],
+        );
+        let r = tap.see("r", heads(r));
+        let k = tap.see("k", heads(k));
+        let v = tap.see("v", heads(v));
         // One decay eᵈ serves all tokens; only who looks is shown one for each.
         let shape = if tap.looks() { [b, t, h, n] } else { [1, 1, h, n] };
         let d = tap.see("d", (-self.time_decay.val().exp()).expand(shape));

@@ -160,9 +160,12 @@ impl TimeMix {
 impl ChannelMix {
     fn forward(&self, x: Tensor<3>, state: &mut LayerState, tap: Tap) -> Tensor<3> {
         let x = Stream::new(x, &mut state.ffn_x);
-        let r = self.receptance.of_blend(&x, self.time_maa_r.val());
+        let [r, k] = Linear::of_blends(
+            &x,
+            [(&self.receptance, self.time_maa_r.val()), (&self.key, self.time_maa_k.val())],
+        );
         let r = tap.see("ffn.r", sigmoid(r));
-        r * squared(&self.value, self.key.of_blend(&x, self.time_maa_k.val()), tap)
+        r * squared(&self.value, k, tap)
     }
 }
 
