@@ -2,19 +2,19 @@
 
 use super::Desk;
 
-/// A desk with a tokenizer and a file of JSON lines, one of them broken.
-fn desk() -> Desk {
+/// A desk with a tokenizer and a file of JSON lines, one of them broken; tests that run at the same time
+/// have files of different names.
+fn desk(name: &str) -> Desk {
     let mut desk = Desk::new();
-    desk.line(
-        "let bytes = load_model(\"toy:rwkv4\").tokenizer; let file = temp_path(\"data.jsonl\");",
-    );
+    desk.line("let bytes = load_model(\"toy:rwkv4\").tokenizer;");
+    desk.line(&format!("let file = temp_path(\"{name}.jsonl\");"));
     desk.line("write_file(file, \"{\\\"text\\\": \\\"one\\\"}\\n{\\n\" + \"{\\\"text\\\": \\\"two\\\"}\\n\".repeat(8));");
     desk
 }
 
 #[test]
 fn what_cannot_be_used_is_an_error_or_told_once() {
-    let mut desk = desk();
+    let mut desk = desk("unusable");
     let said = desk.refusal("data::jsonl(file, bytes, #{ ctx_len: 4 })");
     assert!(said.contains("line 2: an object in JSON is expected"), "{said}");
     desk.heard();
@@ -27,7 +27,7 @@ fn what_cannot_be_used_is_an_error_or_told_once() {
 
 #[test]
 fn options_are_read_strictly() {
-    let mut desk = desk();
+    let mut desk = desk("strict");
     let cases = [
         ("data::jsonl(file, bytes, #{ bad: \"skipp\" })", "`bad` must be error or skip, not skipp"),
         ("data::jsonl(file, bytes, #{ format: \"wrld\" })", "`format` must be world or g1 or"),
@@ -67,7 +67,7 @@ fn options_are_read_strictly() {
 
 #[test]
 fn conversations_are_learnt_by_their_answers() {
-    let mut desk = desk();
+    let mut desk = desk("answers");
     desk.line(
         "write_file(file, `{\"messages\": [{\"role\": \"user\", \"content\": \"1+1?\"}, \
          {\"role\": \"assistant\", \"content\": \"2\"}]}`);",
@@ -84,7 +84,7 @@ fn conversations_are_learnt_by_their_answers() {
 
 #[test]
 fn a_position_is_kept_in_a_file() {
-    let mut desk = desk();
+    let mut desk = desk("four");
     desk.line("let options = #{ bad: \"skip\", ctx_len: 6, seed: 4 };");
     desk.line("let d = data::jsonl(file, bytes, options); d.next_batch(3);");
     desk.line("write_file(temp_path(\"here\"), d.position); let next = d.next_batch(3).tokens;");
@@ -98,7 +98,7 @@ fn a_position_is_kept_in_a_file() {
 
 #[test]
 fn tokens_that_a_model_does_not_have_are_refused() {
-    let mut desk = desk();
+    let mut desk = desk("five");
     desk.line("data::write_binidx(temp_path(\"wide\"), [[1, 2, 3, 70000, 5, 6, 7, 8]]);");
     desk.line("let d = data::binidx(temp_path(\"wide\"), #{ ctx_len: 4, shuffle: false });");
     desk.line("let m = init_model(\"rwkv4\", #{ n_layer: 1, n_embd: 16 });");
