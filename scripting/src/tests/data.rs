@@ -84,7 +84,7 @@ fn conversations_are_learnt_by_their_answers() {
 
 #[test]
 fn a_position_is_kept_in_a_file() {
-    let mut desk = desk("four");
+    let mut desk = desk("position");
     desk.line("let options = #{ bad: \"skip\", ctx_len: 6, seed: 4 };");
     desk.line("let d = data::jsonl(file, bytes, options); d.next_batch(3);");
     desk.line("write_file(temp_path(\"here\"), d.position); let next = d.next_batch(3).tokens;");
@@ -98,7 +98,7 @@ fn a_position_is_kept_in_a_file() {
 
 #[test]
 fn tokens_that_a_model_does_not_have_are_refused() {
-    let mut desk = desk("five");
+    let mut desk = desk("foreign");
     desk.line("data::write_binidx(temp_path(\"wide\"), [[1, 2, 3, 70000, 5, 6, 7, 8]]);");
     desk.line("let d = data::binidx(temp_path(\"wide\"), #{ ctx_len: 4, shuffle: false });");
     desk.line("let m = init_model(\"rwkv4\", #{ n_layer: 1, n_embd: 16 });");
