@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
 mod plain;
 
 pub use plain::Plain;
@@ -87,8 +89,8 @@ pub trait Lanes: Copy {
 /// The environment variable that names a [`Unit`] to use in the place of the best.
 const WANTED: &str = "RWKV_UNIT";
 
-/// What products with few rows run on: `avx512`, `avx2` or `plain`, whichever is best here or is named
-/// by the environment variable `RWKV_UNIT`.
+/// What products with few rows run on: `avx512`, `avx2`, `neon` or `plain`, whichever is best here or is
+/// named by the environment variable `RWKV_UNIT`.
 ///
 /// # Errors
 /// When the variable names something that this machine does not have.
@@ -110,6 +112,9 @@ pub enum Unit {
     /// AVX2, FMA and half precision.
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
+    /// NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
     /// Whatever the compiler makes of plain loops.
     Plain,
 }
@@ -127,7 +132,7 @@ impl Unit {
         var(WANTED).map_or_else(|_| Ok(Self::all()[0]), |name| Self::named(&name))
     }
 
-    /// What is called `avx512`, `avx2` or `plain`.
+    /// What is called `avx512`, `avx2`, `neon` or `plain`.
     fn named(name: &str) -> Result<Self, String> {
         let found = Self::all().into_iter().find(|unit| unit.name() == name);
         found.ok_or_else(|| {
@@ -142,6 +147,8 @@ impl Unit {
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
             Self::Plain => "plain",
         }
     }
@@ -154,6 +161,8 @@ impl Unit {
             units.extend(avx512::Avx512::find().map(Self::Avx512));
             units.extend(avx2::Avx2::find().map(Self::Avx2));
         }
+        #[cfg(target_arch = "aarch64")]
+        units.extend(neon::Neon::find().map(Self::Neon));
         units.push(Self::Plain);
         units
     }
@@ -164,6 +173,8 @@ impl Unit {
             Self::Avx512(lanes) => lanes.run(work),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(lanes) => lanes.run(work),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(lanes) => lanes.run(work),
             Self::Plain => work.run(Plain),
         }
     }
@@ -174,7 +185,7 @@ impl Unit {
 pub const STREAMS: usize = 4;
 
 /// How far ahead memory is asked for, in bytes.
-const AHEAD: usize = 1024;
+pub const AHEAD: usize = 1024;
 
 /// Asks for what lies behind what is read now.
 #[inline(always)]
@@ -195,7 +206,14 @@ pub fn soon<T>(place: *const T) {
             _mm_prefetch::<_MM_HINT_T0>(place.cast());
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    #[allow(unsafe_code)]
+    unsafe {
+        use std::arch::asm;
+        asm!("prfm pldl1keep, [{}]", in(reg) place, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = place;
 }
 

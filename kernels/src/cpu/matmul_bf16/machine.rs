@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{Factor, each, round};
+use super::{Factor, round};
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
@@ -50,20 +50,21 @@ pub fn best() -> Unit {
 
 /// All units of this machine, the fastest first.
 pub fn units() -> Vec<Unit> {
-    let mut found = vec![Unit::Numbers];
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
     {
+        let mut found = vec![Unit::Numbers];
         let place = usize::from(!pairs::fast());
         found.insert(place, Unit::Tiles(tiles::Unit::Pairs));
         #[cfg(target_os = "linux")]
         if amx::allowed() {
             found.insert(0, Unit::Tiles(tiles::Unit::Amx));
         }
+        return found;
     }
-    found
+    vec![Unit::Numbers]
 }
 
 /// Products of rounded f32, by the units for f32; no factor is empty.

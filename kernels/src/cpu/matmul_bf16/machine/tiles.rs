@@ -2,9 +2,10 @@
 
 use std::mem::MaybeUninit;
 
+use super::super::{Factor, each};
 #[cfg(target_os = "linux")]
 use super::amx::Tiles;
-use super::{Factor, each, pack::pack, pairs};
+use super::{pack::pack, pairs};
 
 /// Vectors in a strip.
 pub const SIDE: usize = 16;
