@@ -258,6 +258,14 @@ impl Checkpoint {
         }
     }
 
+    /// Gives back the memory that reading a matrix where it lies has taken; it can be read again.
+    pub fn release(&self, name: &str) {
+        if let Some((_, _, file, range)) = self.contents.tensors.get(name).and_then(Stored::matrix)
+        {
+            self.files[file].release(range);
+        }
+    }
+
     /// Words about the whole file: `__metadata__` of safetensors, nothing in a `.pth`.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.contents.metadata

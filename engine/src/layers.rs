@@ -133,6 +133,14 @@ impl Embedding {
         self.weight.rows(tokens.reshape([b * t])).reshape([b, t, c])
     }
 
+    /// Whether the row of a token has neither infinities nor NaN.
+    pub fn has_numbers(&self, token: usize) -> bool {
+        match &self.weight {
+            Held::Plain(_) => true, // was seen when it was made
+            Held::Packed(fixed) => fixed.row(token).iter().all(|x| x.is_finite()),
+        }
+    }
+
     /// Size of the vocabulary and channels: `[V, C]`.
     pub fn dims(&self) -> [usize; 2] {
         self.weight.dims()

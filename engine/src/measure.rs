@@ -177,10 +177,10 @@ impl Speeds {
     ///
     /// # Errors
     /// As [`Model::load`].
-    pub fn of(name: &str, keep: Keep, place: &Place) -> Result<Self> {
+    pub fn of(name: &str, keep: Keep, sparse: bool, place: &Place) -> Result<Self> {
         let start = Instant::now();
-        let model =
-            Model::load(name, &Loading { keep, cache: Some(0), ..Loading::default() }, place)?;
+        let loading = Loading { keep, sparse, cache: Some(0), ..Loading::default() };
+        let model = Model::load(name, &loading, place)?;
         let load = start.elapsed().as_secs_f64();
         let stop = AtomicBool::new(false);
         let read = |token, state: &_| model.read(&[token], state, &stop);
@@ -308,7 +308,7 @@ mod tests {
         let toy = Model::load("toy:rwkv7", &Loading::default(), &place).unwrap();
         toy.save(&path, Dtype::BF16).unwrap();
         for keep in [Keep::F32, Keep::Bf16, Keep::Q8, Keep::Q4] {
-            let speeds = Speeds::of(&path.to_string_lossy(), keep, &place).unwrap();
+            let speeds = Speeds::of(&path.to_string_lossy(), keep, false, &place).unwrap();
             for speed in [speeds.decode, speeds.texts, speeds.prefill, speeds.load, speeds.first] {
                 assert!(speed.is_finite() && speed > 0.0, "{speeds:?}");
             }
@@ -316,7 +316,7 @@ mod tests {
         }
         assert!(bytes.is_sorted_by(|more, less| more > less), "{bytes:?}");
         std::fs::remove_file(path).unwrap();
-        assert!(Speeds::of("toy:rwkv9", Keep::F32, &place).is_err());
+        assert!(Speeds::of("toy:rwkv9", Keep::F32, false, &place).is_err());
     }
 
     /// Thin matrices stay as they are in a file that is rounded, and are counted so.

@@ -74,6 +74,10 @@ pub struct Loading {
     /// How large matrices are kept in memory.
     #[serde(default)]
     pub keep: Keep,
+    /// Whether weights that are mostly multiplied with zeros are copied, so that those are not read;
+    /// see [`Weights::sparse`].
+    #[serde(default)]
+    pub sparse: bool,
     /// A vision tower, or towers and projector, where they are not in the model's own file.
     #[serde(default)]
     pub vision: Option<PathBuf>,
@@ -228,15 +232,19 @@ impl Model {
     /// Checks that there are tokens and that the model knows every one of them.
     ///
     /// # Errors
-    /// For no tokens, and for one beyond the vocabulary.
+    /// For no tokens, and for one beyond the vocabulary or without a finite embedding.
     pub fn check(&self, tokens: &[u32]) -> Result<()> {
         ensure!(!tokens.is_empty(), "the prompt is empty; give at least one token.");
-        match tokens.iter().find(|&&id| id as usize >= self.vocab_size()) {
+        if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.vocab_size()) {
+            let last = self.vocab_size() - 1;
+            bail!("token {id} is out of range: {} knows 0 to {last}.", self.name);
+        }
+        match tokens.iter().find(|&&id| !self.rwkv.embeds(id)) {
             None => Ok(()),
             Some(id) => bail!(
-                "token {id} is out of range: {} knows 0 to {}.",
-                self.name,
-                self.vocab_size() - 1
+                "`emb.weight` of {} holds infinities or NaN for token {id}; the file is damaged or its \
+                 training diverged.",
+                self.name
             ),
         }
     }

@@ -14,6 +14,9 @@ use crate::checkpoint::Checkpoint;
 use crate::layers::{Affine, Embedding, Held, Linear, Norm};
 use crate::progress::Counter;
 
+#[cfg(test)]
+mod tests;
+
 /// Tensors by name, each with its shape and its numbers row after row.
 pub type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
@@ -74,6 +77,7 @@ pub struct Weights<'a> {
     counter: Option<&'a Counter>,
     head_eps: f64,
     keep: Keep,
+    sparse: bool,
     device: &'a Device,
     prefix: String,
 }
@@ -85,7 +89,7 @@ impl<'a> Weights<'a> {
     /// All tensors of a source, to be placed on `device`.
     pub fn new(source: Source<'a>, device: &'a Device) -> Self {
         let (head_eps, keep, prefix) = (HEAD_EPS, Keep::F32, String::new());
-        Self { source, adapters: &[], counter: None, head_eps, keep, device, prefix }
+        Self { source, adapters: &[], counter: None, head_eps, keep, sparse: false, device, prefix }
     }
 
     /// The same tensors with adapters added to them, one after the other.
@@ -106,6 +110,11 @@ impl<'a> Weights<'a> {
     /// The same tensors with large matrices kept like this.
     pub fn kept(self, keep: Keep) -> Self {
         Self { keep, ..self }
+    }
+
+    /// The same tensors; those of [`Weights::sparse`] are laid out for zeros if that is wanted.
+    pub fn sparing(self, sparse: bool) -> Self {
+        Self { sparse, ..self }
     }
 
     /// One step down the name tree.
@@ -194,7 +203,7 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// As [`Weights::tensor`].
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Held> {
-        self.held(name, shape, self.keep, |_| true)
+        self.finite(name, self.held(name, shape, self.keep, |_| true)?)
     }
 
     /// A thin matrix `[in, out]`, of which a model has little and that blocks would round too much:
@@ -205,7 +214,14 @@ impl<'a> Weights<'a> {
     pub fn thin(&self, name: &str, shape: [usize; 2]) -> Result<Held> {
         let blocks = |storage: Storage| storage.block()[0] > 1;
         let keep = self.keep.storage().is_some_and(blocks).then_some(Keep::AsStored);
-        self.held(name, shape, keep.unwrap_or(self.keep), |storage| !blocks(storage))
+        let fits = |storage| !blocks(storage);
+        self.finite(name, self.held(name, shape, keep.unwrap_or(self.keep), fits)?)
+    }
+
+    /// The matrix, if it has neither infinities nor NaN.
+    fn finite(&self, name: &str, held: Held) -> Result<Held> {
+        ensure!(held.is_finite(), self.not_finite(name));
+        Ok(held)
     }
 
     fn held(
@@ -232,7 +248,6 @@ impl<'a> Weights<'a> {
         };
         let Some(packed) = packed else { return Ok(self.param(name, shape)?.into()) };
         self.counter.iter().for_each(|counter| counter.add((shape[0] * shape[1]) as u64));
-        ensure!(packed.is_finite(), self.not_finite(name));
         Ok(Held::packed(packed, self.device))
     }
 
@@ -273,6 +288,22 @@ impl<'a> Weights<'a> {
         Ok(Linear::new(self.at(name).matrix("weight", shape)?))
     }
 
+    /// [`Weights::linear`] for inputs of which many are zero, as those of channel-mix are: where that is
+    /// wanted, a weight of 16 bits is copied so that products with a token read only what counts.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn sparse(&self, name: &str, shape: [usize; 2]) -> Result<Linear> {
+        let w = self.at(name);
+        let held = w.matrix("weight", shape)?;
+        let copied = if self.sparse { held.for_zeros() } else { None };
+        let Some(copied) = copied else { return Ok(Linear::new(held)) };
+        if let Source::Checkpoint(file) = self.source {
+            file.release(&format!("{}weight", w.prefix));
+        }
+        Ok(Linear::new(copied))
+    }
+
     /// A projection `name.weight` of shape `[out, in]` with `name.bias` of shape `[out]`.
     ///
     /// # Errors
@@ -282,13 +313,15 @@ impl<'a> Weights<'a> {
         Ok(Affine::new(w.param("weight", shape)?, w.param("bias", [shape[0]])?))
     }
 
-    /// The table `name.weight` of shape `[V, C]`.
+    /// The table `name.weight` of shape `[V, C]`. Where it stays in its file it is not looked through:
+    /// most of its rows are never read, nor do they take memory. See [`Embedding::has_numbers`].
     ///
     /// # Errors
     /// As [`Weights::tensor`].
     pub fn embedding(&self, name: &str) -> Result<Embedding> {
         let at = self.at(name);
-        Ok(Embedding::new(at.matrix("weight", at.dims::<2>("weight")?)?))
+        let shape = at.dims::<2>("weight")?;
+        Ok(Embedding::new(at.held("weight", shape, self.keep, |_| true)?))
     }
 
     /// `name.weight` and `name.bias` over `channels`, ε = 1e-5.
@@ -352,42 +385,4 @@ fn without_ones(shape: &[usize], rank: usize) -> Option<Vec<usize>> {
         shape.insert(0, 1);
     }
     Some(shape)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn made(shape: &[usize]) -> Named {
-        let size = shape.iter().product();
-        BTreeMap::from([("a.0.x".to_string(), (shape.to_vec(), vec![0.5; size]))])
-    }
-
-    #[test]
-    fn axes_of_size_one_come_and_go() {
-        let (device, named) = (Device::flex(), made(&[1, 1, 3]));
-        let weights = Weights::new(Source::Made(&named), &device).at("a").at(0);
-        assert_eq!(weights.tensor("x", [3]).unwrap().dims(), [3]);
-        assert_eq!(weights.tensor("x", [1, 1, 3]).unwrap().dims(), [1, 1, 3]);
-        assert_eq!(weights.dims::<1>("x").unwrap(), [3]);
-        assert!(weights.tensor("x", [1, 2]).unwrap_err().to_string().contains("[1, 1, 3]"));
-    }
-
-    #[test]
-    fn a_missing_tensor_is_named() {
-        let (device, named) = (Device::flex(), made(&[3]));
-        let weights = Weights::new(Source::Made(&named), &device);
-        let error = weights.at("a").at(1).tensor("x", [3]).unwrap_err().to_string();
-        assert!(error.contains("`a.1.x`"), "{error}");
-        assert_eq!(weights.count("a"), 1);
-        assert_eq!(weights.count("b"), 0);
-    }
-
-    #[test]
-    fn numbers_that_are_not_finite_are_refused() {
-        let device = Device::flex();
-        let named = Named::from([("x".to_string(), (vec![2], vec![1.0, f32::NAN]))]);
-        let error = Weights::new(Source::Made(&named), &device).tensor("x", [2]).unwrap_err();
-        assert!(error.to_string().contains("NaN"), "{error}");
-    }
 }

@@ -24,6 +24,7 @@ mod rows;
 mod streams;
 pub mod team;
 pub mod thin;
+pub mod turn;
 mod vectors;
 pub mod wkv4;
 pub mod wkv6;

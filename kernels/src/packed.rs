@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::cpu::packed::Stored;
 use crate::cpu::packing;
+use crate::cpu::turn::turned;
 
 /// Bytes that stay where they are: a file in memory, or what was made from one.
 pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -60,6 +61,8 @@ pub struct Packed {
     range: Range<usize>,
     dims: [usize; 2],
     storage: Storage,
+    /// Whether its columns lie one after the other, not its rows.
+    turned: bool,
 }
 
 impl Packed {
@@ -76,7 +79,7 @@ impl Packed {
         let found = (*bytes).as_ref().get(range.clone())?;
         (found.len() == wanted).then_some(())?;
         if storage.bits() == 16 {
-            return Some(Self { bytes, range, dims, storage });
+            return Some(Self { bytes, range, dims, storage, turned: false });
         }
         Some(Self::made(packing::pack_ggml(found, dims, storage), dims, storage))
     }
@@ -92,11 +95,11 @@ impl Packed {
         storage.row(dims[1])?;
         let found = (*bytes).as_ref().get(range.clone())?.len();
         let fits = Stored::of(&[], dims, storage).size() == Some(found);
-        fits.then_some(Self { bytes, range, dims, storage })
+        fits.then_some(Self { bytes, range, dims, storage, turned: false })
     }
 
-    /// Its bytes in the order in which they are multiplied: numbers of 16 bits row after row, blocks in
-    /// panels of 16 rows.
+    /// Its bytes in the order in which they are multiplied: numbers of 16 bits row after row (column
+    /// after column where it is [`Packed::for_zeros`]), blocks in panels of 16 rows.
     pub fn bytes(&self) -> &[u8] {
         &(*self.bytes).as_ref()[self.range.clone()]
     }
@@ -110,7 +113,16 @@ impl Packed {
     }
 
     fn made(bytes: Vec<u8>, dims: [usize; 2], storage: Storage) -> Self {
-        Self { range: 0..bytes.len(), bytes: Arc::new(bytes), dims, storage }
+        Self { range: 0..bytes.len(), bytes: Arc::new(bytes), dims, storage, turned: false }
+    }
+
+    /// The same weight for inputs of which many are zero: its columns lie one after the other, and
+    /// products with few rows read only those that count. None where it stays as it is: blocks are
+    /// shared by many columns.
+    pub fn for_zeros(&self) -> Option<Self> {
+        (self.storage.bits() == 16 && !self.turned).then_some(())?;
+        let bytes = turned(self.bytes(), self.dims[1], 0..self.dims[1]);
+        Some(Self { turned: true, ..Self::made(bytes, self.dims, self.storage) })
     }
 
     /// Rows and columns: `[out, in]`.
@@ -124,7 +136,8 @@ impl Packed {
     }
 
     pub(crate) fn stored(&self) -> Stored<'_> {
-        Stored::of(self.bytes(), self.dims, self.storage)
+        let stored = Stored::of(self.bytes(), self.dims, self.storage);
+        if self.turned { stored.turned() } else { stored }
     }
 
     /// Whether all its numbers are finite.
@@ -140,6 +153,14 @@ impl Packed {
     /// Its numbers `[out, in]` as a tensor that can be learnt.
     pub fn tensor(&self, device: &Device) -> Tensor<2> {
         Tensor::from_data(TensorData::new(self.values(), self.dims), device)
+    }
+
+    /// The numbers of one of its rows.
+    ///
+    /// # Panics
+    /// For a row that is not there.
+    pub fn row(&self, row: usize) -> Vec<f32> {
+        self.stored().rows(&[row])
     }
 
     /// Some of its rows, `[rows, in]`: how embeddings are looked up.

@@ -88,6 +88,7 @@ fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
     let alpha = alpha(&mut options)?;
     let head_eps = options.number("head_eps", HEAD_EPS, 0.0..=1.0)?;
     let keep = options.one_of("dtype", &Keep::ALL)?.unwrap_or_default();
+    let sparse = options.flag("sparse", false)?;
     let cache = match options.integer("cache", -1, -1..=1 << 20)? {
         -1 => None,
         megabytes => Some(megabytes as usize * 1_000_000),
@@ -97,8 +98,19 @@ fn load(host: &Host, path: &str, options: Map) -> Fallible<Model> {
     let name = if beside.exists() { beside.to_string_lossy() } else { path.into() };
     let progress = host.progress.clone();
     let head_eps = Some(head_eps);
-    let loading =
-        Loading { tokenizer, lora, alpha, state, head_eps, keep, vision, told, cache, progress };
+    let loading = Loading {
+        tokenizer,
+        lora,
+        alpha,
+        state,
+        head_eps,
+        keep,
+        sparse,
+        vision,
+        told,
+        cache,
+        progress,
+    };
     let model = Engine::load(&name, &loading, &place(host, &device)?).map_err(engine_failure)?;
     Ok(Model::new(host, model))
 }
@@ -145,6 +157,8 @@ mod functions {
     /// - `state` path of a state from which every text then starts
     /// - `dtype` of large matrices in memory: "f32", "bf16", "f16", or "q8" and "q4", blocks of 32 numbers
     ///   of 8 and 4 bits; as in the file if not said
+    /// - `sparse` true for channel-mix to read only those weights of 16 bits that are not multiplied with
+    ///   zero, of which there are many: quicker to generate with, slower to load
     /// - `cache` megabytes of states to keep after the beginnings of texts, see `model.cache`; 0 to
     ///   read everything anew
     /// - `head_eps` ε of the head norms, 64e-5 as in the released models

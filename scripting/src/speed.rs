@@ -18,13 +18,18 @@ pub fn write_random(path: &Path, version: &str, size: &str) -> Result<(), String
     measure::write_random(path, version, size).map_err(|error| format!("{error:#}"))
 }
 
-/// The ways that a model is measured in: names, and how it is kept.
-const WAYS: [(&str, Keep); 4] =
-    [("stored", Keep::AsStored), ("q8", Keep::Q8), ("q4", Keep::Q4), ("f32", Keep::F32)];
+/// The ways that a model is measured in: names, how it is kept, and whether zeros are left out.
+const WAYS: [(&str, Keep, bool); 5] = [
+    ("stored", Keep::AsStored, false),
+    ("sparse", Keep::AsStored, true),
+    ("q8", Keep::Q8, false),
+    ("q4", Keep::Q4, false),
+    ("f32", Keep::F32, false),
+];
 
 /// Names of the ways a model is measured in.
 pub fn ways() -> impl Iterator<Item = &'static str> {
-    WAYS.into_iter().map(|(name, _)| name)
+    WAYS.into_iter().map(|(name, ..)| name)
 }
 
 /// Measures a model kept in one way, and tells it as JSON for [`Measured::add`].
@@ -32,10 +37,10 @@ pub fn ways() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// In one sentence, when there is no such way, and when the model cannot be loaded.
 pub fn speeds(model: &str, way: &str) -> Result<String, String> {
-    let Some((_, keep)) = WAYS.into_iter().find(|(name, _)| *name == way) else {
+    let Some((_, keep, sparse)) = WAYS.into_iter().find(|(name, ..)| *name == way) else {
         return Err(format!("there is no way `{way}` to keep a model."));
     };
-    let measured = choose("cpu").and_then(|place| Speeds::of(model, keep, &place));
+    let measured = choose("cpu").and_then(|place| Speeds::of(model, keep, sparse, &place));
     let speeds = measured.map_err(|error| format!("{error:#}"))?;
     Ok(speeds.to_json())
 }

@@ -26,10 +26,32 @@ pub struct Fixed {
     device: Device,
 }
 
+impl Fixed {
+    /// The numbers of a row.
+    pub fn row(&self, row: usize) -> Vec<f32> {
+        self.weight.row(row)
+    }
+}
+
 impl Held {
     /// A packed matrix of a model on this device.
     pub fn packed(weight: Packed, device: &Device) -> Self {
         Self::Packed(Fixed { weight, id: ParamId::new(), device: device.clone() })
+    }
+
+    /// The same matrix laid out for inputs of which many are zero, if it is one that can be; see
+    /// [`Packed::for_zeros`].
+    pub fn for_zeros(&self) -> Option<Self> {
+        let Self::Packed(fixed) = self else { return None };
+        Some(Self::packed(fixed.weight.for_zeros()?, &fixed.device))
+    }
+
+    /// Whether it has neither infinities nor NaN; tensors were looked at when they were made.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Packed(fixed) => fixed.weight.is_finite(),
+        }
     }
 
     /// Rows and columns.

@@ -88,7 +88,8 @@ fn open(
         .counted(&counter)
         .adapted(&adapters)
         .with_head_eps(loading.head_eps.unwrap_or(HEAD_EPS))
-        .kept(loading.keep);
+        .kept(loading.keep)
+        .sparing(loading.sparse);
     let other = loading.vision.as_deref().map(Checkpoint::open).transpose()?;
     let other = other
         .as_ref()
@@ -191,12 +192,14 @@ fn expanded(name: &str) -> std::path::PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::save;
     use crate::data::Batch;
     use crate::device::choose;
     use crate::rwkv::Version;
     use crate::tensor::Array;
     use crate::train::{Settings, Trainer};
     use crate::weights::Keep;
+    use std::collections::BTreeMap;
     use std::sync::atomic::AtomicBool;
 
     fn model(name: &str) -> Result<Model> {
@@ -262,13 +265,16 @@ mod tests {
 
     /// A toy of RWKV-7 on disk, in half the bits, and how it is loaded.
     fn stored(keep: Keep) -> Model {
+        loaded(&Loading { keep, ..Loading::default() })
+    }
+
+    fn loaded(loading: &Loading) -> Model {
         // Several tests ask for the same at the same time.
         let thread = std::thread::current().id();
-        let name = format!("rwkv-kept-{}-{thread:?}-{keep:?}.safetensors", std::process::id());
+        let name = format!("rwkv-kept-{}-{thread:?}.safetensors", std::process::id());
         let path = std::env::temp_dir().join(name);
         model("toy:rwkv7").unwrap().save(&path, Dtype::BF16).unwrap();
-        let loading = Loading { keep, ..Loading::default() };
-        let model = load(&path.to_string_lossy(), &loading, &choose("cpu").unwrap()).unwrap();
+        let model = load(&path.to_string_lossy(), loading, &choose("cpu").unwrap()).unwrap();
         std::fs::remove_file(path).unwrap(); // what is mapped stays
         model
     }
@@ -285,15 +291,16 @@ mod tests {
         let stop = AtomicBool::new(false);
         let logits = |model: &Model| model.forward(&tokens, &model.state(), &stop).unwrap().0;
         let expected = logits(&plain).values();
-        for (keep, most) in [
+        for (keep, sparse, most) in [
             // Machines with tiles multiply the first 16 digits of a number.
-            (Keep::AsStored, 3e-4),
-            (Keep::Bf16, 3e-4),
-            (Keep::F16, 3e-4), // no number of a toy is small enough to lose digits
-            (Keep::Q8, 0.3),
-            (Keep::Q4, 4.0),
+            (Keep::AsStored, false, 3e-4),
+            (Keep::AsStored, true, 3e-4),
+            (Keep::Bf16, false, 3e-4),
+            (Keep::F16, true, 3e-4), // no number of a toy is small enough to lose digits
+            (Keep::Q8, true, 0.3),
+            (Keep::Q4, false, 4.0),
         ] {
-            let model = stored(keep);
+            let model = loaded(&Loading { keep, sparse, ..Loading::default() });
             let found = logits(&model).values();
             let far = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(far < most, "{keep:?}: {far}");
@@ -308,7 +315,36 @@ mod tests {
                 state = next;
             }
         }
-        assert_eq!(numbers(&stored(Keep::AsStored)), numbers(&plain));
+        for sparse in [false, true] {
+            let model = loaded(&Loading { sparse, ..Loading::default() });
+            assert_eq!(numbers(&model), numbers(&plain));
+        }
+    }
+
+    /// Tables stay in their file, and only what is read of them is looked at.
+    #[test]
+    fn a_token_without_numbers_is_refused_when_it_is_read() {
+        let whole = model("toy:rwkv7").unwrap();
+        let mut tensors: Vec<_> = whole
+            .parameters()
+            .iter()
+            .map(|p| (p.name.clone(), p.shape.clone(), Array::of(p.values()).values()))
+            .collect();
+        let width = whole.rwkv.dims()[1];
+        let table = tensors.iter_mut().find(|(name, ..)| name == "emb.weight").unwrap();
+        table.2[7 * width + 3] = f32::NAN;
+        let path = std::env::temp_dir().join(format!("rwkv-row-{}.pth", std::process::id()));
+        save(&path, &tensors, Dtype::BF16, &BTreeMap::new()).unwrap();
+        let place = choose("cpu").unwrap();
+        let load =
+            |keep| load(&path.to_string_lossy(), &Loading { keep, ..Loading::default() }, &place);
+        let refused = load(Keep::F32).unwrap_err().to_string();
+        assert!(refused.contains("`emb.weight`") && refused.contains("NaN"), "{refused}");
+        let (found, stop) = (load(Keep::AsStored).unwrap(), AtomicBool::new(false));
+        std::fs::remove_file(&path).unwrap();
+        found.read(&[6, 8], &found.state(), &stop).unwrap();
+        let refused = found.read(&[6, 7], &found.state(), &stop).unwrap_err().to_string();
+        assert!(refused.contains("`emb.weight`") && refused.contains("token 7"), "{refused}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::layers::{Linear, Norm};
+use crate::layers::{Embedding, Linear, Norm};
 use crate::state::State;
 use crate::weights::Weights;
 
@@ -77,13 +77,25 @@ impl Rwkv {
 
     /// The embeddings of tokens, before the first norm, `[B, T]` → `[B, T, C]`.
     pub fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.emb().forward(tokens)
+    }
+
+    /// Whether the embedding of a token, which is below `V`, has numbers only: tables that stay in
+    /// their file are not looked through when they are loaded.
+    pub fn embeds(&self, token: u32) -> bool {
+        let token = token as usize;
+        let beside = if let Self::V7a(m) = self { m.embeds(token) } else { true };
+        beside && self.emb().has_numbers(token)
+    }
+
+    fn emb(&self) -> &Embedding {
         match self {
-            Self::V4(m) => m.embed(tokens),
-            Self::V4a(m) => m.embed(tokens),
-            Self::V5(m) => m.embed(tokens),
-            Self::V6(m) => m.embed(tokens),
-            Self::V7(m) => m.embed(tokens),
-            Self::V7a(m) => m.embed(tokens),
+            Self::V4(m) => m.emb(),
+            Self::V4a(m) => m.emb(),
+            Self::V5(m) => m.emb(),
+            Self::V6(m) => m.emb(),
+            Self::V7(m) => m.emb(),
+            Self::V7a(m) => m.emb(),
         }
     }
 
@@ -180,14 +192,7 @@ impl Rwkv {
 
     /// Sizes of the vocabulary and of the residual stream, `[V, C]`.
     pub fn dims(&self) -> [usize; 2] {
-        match self {
-            Self::V4(m) => m.dims(),
-            Self::V4a(m) => m.dims(),
-            Self::V5(m) => m.dims(),
-            Self::V6(m) => m.dims(),
-            Self::V7(m) => m.dims(),
-            Self::V7a(m) => m.dims(),
-        }
+        self.emb().dims()
     }
 
     /// Every parameter, under the name and with the shape that checkpoints use.

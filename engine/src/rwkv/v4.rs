@@ -6,7 +6,7 @@
 use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use rwkv_kernels::{Stream, wkv4};
 
 use super::fresh::{Fresh, Sizes};
@@ -58,8 +58,8 @@ pub(super) struct ChannelMix {
 }
 
 impl Rwkv4 {
-    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.emb.forward(tokens)
+    pub(super) fn emb(&self) -> &Embedding {
+        &self.emb
     }
 
     pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
@@ -78,10 +78,6 @@ impl Rwkv4 {
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
         let layer = |block: &Block| block.att.state(batch, device);
         State::new(self.blocks.iter().map(layer).collect())
-    }
-
-    pub(super) fn dims(&self) -> [usize; 2] {
-        self.emb.dims()
     }
 
     pub(super) fn decay(&self, layer: usize) -> Option<Tensor<1>> {
@@ -211,7 +207,7 @@ impl ChannelMix {
             time_mix_r: w.param("time_mix_r", [1, 1, c])?,
             receptance: w.linear("receptance", [c, c])?,
             key: w.linear("key", [f, c])?,
-            value: w.linear("value", [c, f])?,
+            value: w.sparse("value", [c, f])?,
         })
     }
 }

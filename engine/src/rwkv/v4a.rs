@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use super::rows::Rows;
 use super::tap::Tap;
@@ -37,8 +37,8 @@ struct Block {
 }
 
 impl Rwkv4a {
-    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.emb.forward(tokens)
+    pub(super) fn emb(&self) -> &Embedding {
+        &self.emb
     }
 
     pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
@@ -56,17 +56,13 @@ impl Rwkv4a {
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
-        let [_, c] = self.dims();
+        let [_, c] = self.emb.dims();
         let layer = |block: &Block| {
             let tiny = block.tiny_q.as_ref().map(|q| q.dims()[0]);
             let tiny = tiny.map(|d| Tensor::zeros([batch, c, d], device));
             LayerState { tiny, ..block.att.state(batch, device) }
         };
         State::new(self.blocks.iter().map(layer).collect())
-    }
-
-    pub(super) fn dims(&self) -> [usize; 2] {
-        self.emb.dims()
     }
 
     pub(super) fn decay(&self, layer: usize) -> Option<Tensor<1>> {

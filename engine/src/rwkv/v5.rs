@@ -7,7 +7,7 @@
 use anyhow::{Result, ensure};
 use burn::module::{Module, Param};
 use burn::tensor::activation::silu;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use rwkv_kernels::{Stream, wkv6};
 
 use super::fresh::{Fresh, Sizes};
@@ -55,8 +55,8 @@ struct TimeMix {
 }
 
 impl Rwkv5 {
-    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.emb.forward(tokens)
+    pub(super) fn emb(&self) -> &Embedding {
+        &self.emb
     }
 
     pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
@@ -74,7 +74,7 @@ impl Rwkv5 {
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
-        let [_, c] = self.dims();
+        let [_, c] = self.emb.dims();
         let layer = |block: &Block| {
             let [h, n] = block.att.heads();
             LayerState {
@@ -85,10 +85,6 @@ impl Rwkv5 {
             }
         };
         State::new(self.blocks.iter().map(layer).collect())
-    }
-
-    pub(super) fn dims(&self) -> [usize; 2] {
-        self.emb.dims()
     }
 
     pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {

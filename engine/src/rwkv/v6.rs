@@ -7,7 +7,7 @@
 use anyhow::{Result, ensure};
 use burn::module::{Module, Param};
 use burn::tensor::activation::{sigmoid, silu, tanh};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use rwkv_kernels::{Stream, thin_linear, wkv6};
 
 use super::fresh::{Fresh, Sizes};
@@ -68,8 +68,8 @@ struct ChannelMix {
 }
 
 impl Rwkv6 {
-    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.emb.forward(tokens)
+    pub(super) fn emb(&self) -> &Embedding {
+        &self.emb
     }
 
     pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
@@ -87,7 +87,7 @@ impl Rwkv6 {
     }
 
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
-        let [_, c] = self.dims();
+        let [_, c] = self.emb.dims();
         let layer = |block: &Block| {
             let [h, n] = block.att.time_faaaa.dims();
             LayerState {
@@ -98,10 +98,6 @@ impl Rwkv6 {
             }
         };
         State::new(self.blocks.iter().map(layer).collect())
-    }
-
-    pub(super) fn dims(&self) -> [usize; 2] {
-        self.emb.dims()
     }
 
     pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
@@ -234,7 +230,7 @@ impl ChannelMix {
             time_maa_r: w.param("time_maa_r", [1, 1, c])?,
             receptance: w.linear("receptance", [c, c])?,
             key: w.linear("key", [f, c])?,
-            value: w.linear("value", [c, f])?,
+            value: w.sparse("value", [c, f])?,
         })
     }
 }

@@ -8,7 +8,7 @@
 use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::tensor::activation::{sigmoid, tanh};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use rwkv_kernels::{Stream, decay, edit_key, lend, thin_linear, thin_sigmoid, unit_key, wkv7};
 
 use super::fresh::{Fresh, Sizes};
@@ -74,8 +74,8 @@ struct ChannelMix {
 }
 
 impl Rwkv7 {
-    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.emb.forward(tokens)
+    pub(super) fn emb(&self) -> &Embedding {
+        &self.emb
     }
 
     pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
@@ -95,10 +95,6 @@ impl Rwkv7 {
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
         let layer = |block: &Block| block.att.state(batch, device);
         State::new(self.blocks.iter().map(layer).collect())
-    }
-
-    pub(super) fn dims(&self) -> [usize; 2] {
-        self.emb.dims()
     }
 
     pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
@@ -273,7 +269,7 @@ impl ChannelMix {
         Ok(Self {
             x_k: w.param("x_k", [1, 1, c])?,
             key: w.linear("key", [f, c])?,
-            value: w.linear("value", [c, f])?,
+            value: w.sparse("value", [c, f])?,
         })
     }
 }

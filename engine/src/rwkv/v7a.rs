@@ -54,8 +54,13 @@ struct Told {
 }
 
 impl Rwkv7a {
-    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.emb.forward(tokens)
+    pub(super) fn emb(&self) -> &Embedding {
+        &self.emb
+    }
+
+    /// Whether the tables of the blocks have numbers only for a token.
+    pub(super) fn embeds(&self, token: usize) -> bool {
+        self.blocks.iter().all(|block| block.ffn.s_emb.has_numbers(token))
     }
 
     pub(super) fn hidden(&self, rows: Rows, state: &mut State, tap: Tap) -> Tensor<3> {
@@ -79,10 +84,6 @@ impl Rwkv7a {
     pub(super) fn state(&self, batch: usize, device: &Device) -> State {
         let layer = |block: &Block| block.att.state(batch, device);
         State::new(self.blocks.iter().map(layer).collect())
-    }
-
-    pub(super) fn dims(&self) -> [usize; 2] {
-        self.emb.dims()
     }
 
     pub(super) fn bonus(&self, layer: usize) -> Option<Tensor<2>> {
@@ -165,7 +166,7 @@ impl ChannelMix {
         Ok(Self {
             x_k: w.param("x_k", [1, 1, c])?,
             key: w.linear("key", [f, c])?,
-            value: w.linear("value", [c, f])?,
+            value: w.sparse("value", [c, f])?,
             s_emb,
             s_emb_x: w.linear("s_emb_x", [d * d, c])?,
             s0: w.param("s0", [1, 1, f])?,

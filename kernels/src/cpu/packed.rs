@@ -1,5 +1,7 @@
 //! Products with weights as they are stored, and their numbers.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 use rayon::prelude::*;
 
@@ -9,6 +11,7 @@ use super::matmul_bf16::by_parts;
 use super::matrix::{Matrix, Precision, product as product_of, product_by_strips};
 use super::panels::Panels;
 use super::streams::{Number, Streams};
+use super::turn::turned;
 use crate::packed::{Packed, Storage};
 
 /// Rows of a strip: with the widest rows they stay in the second cache.
@@ -16,7 +19,10 @@ const STRIP: usize = 128;
 
 /// The bytes of a weight, read as what they are.
 pub enum Stored<'a> {
+    /// `[out, in]`, row after row.
     Streams(Streams<'a>),
+    /// The weight turned, `[in, out]`, row after row.
+    Turned(Streams<'a>),
     Panels(Panels<'a>),
 }
 
@@ -31,10 +37,21 @@ impl<'a> Stored<'a> {
         }
     }
 
+    /// The weight whose bytes lie turned.
+    pub fn turned(self) -> Self {
+        match self {
+            Self::Streams(Streams { bytes, number, out, width }) => {
+                Self::Turned(Streams { bytes, number, out: width, width: out })
+            }
+            other => other,
+        }
+    }
+
     /// Rows and columns.
     pub fn dims(&self) -> [usize; 2] {
         match self {
             Self::Streams(weight) => [weight.out, weight.width],
+            Self::Turned(matrix) => [matrix.width, matrix.out],
             Self::Panels(weight) => [weight.out, weight.width],
         }
     }
@@ -42,8 +59,12 @@ impl<'a> Stored<'a> {
     /// How few rows are multiplied with it, or with what it is when it is turned; none for panels then.
     pub fn laid(self, turned: bool) -> Option<Laid<'a>> {
         match (self, turned) {
-            (Self::Streams(weight), false) => Some(Laid::Rows(weight)),
-            (Self::Streams(matrix), true) => Some(Laid::Columns(matrix)),
+            (Self::Streams(weight), false) | (Self::Turned(weight), true) => {
+                Some(Laid::Rows(weight))
+            }
+            (Self::Streams(matrix), true) | (Self::Turned(matrix), false) => {
+                Some(Laid::Columns(matrix))
+            }
             (Self::Panels(weight), false) => Some(Laid::Panels(weight)),
             (Self::Panels(_), true) => None,
         }
@@ -52,7 +73,9 @@ impl<'a> Stored<'a> {
     /// Bytes of a weight of this shape; none where there are too many to count.
     pub fn size(&self) -> Option<usize> {
         match self {
-            Self::Streams(weight) => weight.out.checked_mul(weight.width)?.checked_mul(2),
+            Self::Streams(weight) | Self::Turned(weight) => {
+                weight.out.checked_mul(weight.width)?.checked_mul(2)
+            }
             Self::Panels(weight) => weight.size(),
         }
     }
@@ -64,6 +87,10 @@ impl<'a> Stored<'a> {
                 let row = |row: &usize| numbers_of(weight, *row, 1);
                 rows.iter().flat_map(row).collect()
             }
+            Self::Turned(matrix) => {
+                let row = |row: &usize| columns_of(matrix, *row..*row + 1);
+                rows.iter().flat_map(row).collect()
+            }
             Self::Panels(weight) => rows.iter().flat_map(|row| weight.row(*row)).collect(),
         }
     }
@@ -72,6 +99,7 @@ impl<'a> Stored<'a> {
     pub fn values(&self) -> Vec<f32> {
         match self {
             Self::Streams(weight) => numbers_of(weight, 0, weight.out),
+            Self::Turned(matrix) => columns_of(matrix, 0..matrix.width),
             Self::Panels(weight) => {
                 let rows = (0..weight.out).into_par_iter();
                 rows.flat_map_iter(|row| weight.row(row).collect::<Vec<_>>()).collect()
@@ -82,7 +110,8 @@ impl<'a> Stored<'a> {
     /// Whether all its numbers are finite.
     pub fn is_finite(&self) -> bool {
         match self {
-            Self::Streams(Streams { bytes, number, .. }) => {
+            Self::Streams(Streams { bytes, number, .. })
+            | Self::Turned(Streams { bytes, number, .. }) => {
                 // All bits of the exponent.
                 let most = if *number == Number::F16 { 0x7C00 } else { 0x7F80 };
                 bytes.as_chunks().0.par_chunks(1 << 16).all(|halves| {
@@ -114,9 +143,13 @@ pub fn product_by(x: &[f32], weight: &Packed, unit: Unit) -> Vec<f32> {
     match stored {
         Stored::Panels(weight) => few::product(x, Laid::Panels(weight), unit),
         Stored::Streams(weight) if rows < MANY => few::product(x, Laid::Rows(weight), unit),
+        Stored::Turned(matrix) if rows < MANY => few::product(x, Laid::Columns(matrix), unit),
         Stored::Streams(weight) => product_by_strips(Matrix::new(x, rows), out, STRIP, |some| {
             numbers_of(&weight, some.start, some.len())
         }),
+        Stored::Turned(matrix) => {
+            product_by_strips(Matrix::new(x, rows), out, STRIP, |some| columns_of(&matrix, some))
+        }
     }
 }
 
@@ -146,6 +179,13 @@ fn numbers_of(weight: &Streams, first: usize, rows: usize) -> Vec<f32> {
     let mut values = vec![0.0; rows * width];
     Unit::best().run(Unpack { bytes, f16: weight.number == Number::F16, values: &mut values });
     values
+}
+
+/// The numbers of some columns, one column after the other.
+fn columns_of(matrix: &Streams, columns: Range<usize>) -> Vec<f32> {
+    let bytes = turned(matrix.bytes, matrix.width, columns.clone());
+    let weight = Streams { bytes: &bytes, out: columns.len(), width: matrix.out, ..*matrix };
+    numbers_of(&weight, 0, columns.len())
 }
 
 /// Whether no number has all bits of the exponent.

@@ -70,6 +70,39 @@ fn products_are_those_of_the_unpacked_numbers() {
     }
 }
 
+/// Whatever of the inputs is zero, and however the weight lies.
+#[test]
+fn products_with_zeros_are_those_of_the_unpacked_numbers_on_every_unit() {
+    for storage in [Storage::Bf16, Storage::F16] {
+        for dims in SHAPES.into_iter().chain([[100, 1500], [33, 992], [768, 320]]) {
+            let weight = Packed::of(&numbers(dims[0] * dims[1], 1), dims, storage).unwrap();
+            let turned = weight.for_zeros().unwrap();
+            assert_eq!(turned.values(), weight.values(), "{storage:?} {dims:?}");
+            assert_eq!(turned.dims(), dims);
+            assert!(turned.is_finite() && turned.for_zeros().is_none());
+            let rows =
+                [dims[0] - 1, 0].map(|row| weight.values()[row * dims[1]..][..dims[1]].to_vec());
+            assert_eq!(turned.stored().rows(&[dims[0] - 1, 0]), rows.concat());
+            for (rows, zeros) in
+                ROWS.into_iter().zip([0, 1, 2, 3, 4, 50, 100, 2].into_iter().cycle())
+            {
+                let mut x = numbers(rows * dims[1], 2);
+                let rarely = |i: usize| zeros > 0 && !(i * i).is_multiple_of(zeros + 1);
+                (0..x.len()).filter(|i| rarely(*i)).for_each(|i| x[i] = 0.0);
+                let read = TensorData::new(x.clone(), [1, rows, dims[1]]);
+                let read = Tensor::from_data(read, &Device::flex());
+                let expected = linear_plain(read, weight.tensor(&Device::flex()));
+                for unit in Unit::all() {
+                    let found = TensorData::new(product_by(&x, &turned, unit), [1, rows, dims[0]]);
+                    let apart = far(Tensor::from_data(found, &Device::flex()), &expected);
+                    assert!(apart < 1e-5, "{unit:?} {storage:?} {dims:?} {rows}: {apart:e}");
+                }
+            }
+        }
+    }
+    assert!(Packed::of(&[0.5; 64], [2, 32], Storage::Q8).unwrap().for_zeros().is_none());
+}
+
 #[test]
 fn what_comes_before_a_projection_and_its_gradients_are_the_same() {
     for storage in ALL {
@@ -87,13 +120,15 @@ fn what_comes_before_a_projection_and_its_gradients_are_the_same() {
             let slopes = [x.grad(&grads).unwrap(), mu.grad(&grads).unwrap()];
             (y.inner(), slopes, before.grad(&grads).unwrap())
         };
-        let (y, slopes, dlast) = run(weight.clone().into());
         let (expected, wanted, wanted_last) = run(weight.tensor(&Device::flex()).into());
-        assert!(far(y, &expected) < near(storage), "{storage:?}");
-        for (slope, wanted) in slopes.into_iter().zip(&wanted) {
-            assert!(far(slope, wanted) < near(storage), "{storage:?}");
+        for weight in [Some(weight.clone()), weight.for_zeros()].into_iter().flatten() {
+            let (y, slopes, dlast) = run(weight.into());
+            assert!(far(y, &expected) < near(storage), "{storage:?}");
+            for (slope, wanted) in slopes.into_iter().zip(&wanted) {
+                assert!(far(slope, wanted) < near(storage), "{storage:?}");
+            }
+            assert!(far(dlast, &wanted_last) < 1e-5, "{storage:?}");
         }
-        assert!(far(dlast, &wanted_last) < 1e-5, "{storage:?}");
     }
 }
 

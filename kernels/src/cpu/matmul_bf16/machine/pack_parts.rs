@@ -1,7 +1,7 @@
 //! Numbers of more digits than bf16 has, cut into tiles of parts that are bf16.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm256_loadu_si256, _mm512_and_si512, _mm512_castsi512_ps,
+    __m256i, __m512, __m512i, _mm256_loadu_si256, _mm512_and_si512, _mm512_castsi512_ps,
     _mm512_castsi512_si256, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_cvtph_ps,
     _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_mul_ps, _mm512_or_si512,
     _mm512_set1_epi32, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi32,
@@ -69,6 +69,54 @@ pub fn pack_halves(weight: Streams, first: usize) -> Parts {
     strips
 }
 
+/// Sixteen columns of a matrix in 16 bits, from `first` on, across, as [`pack_halves`] of what it is
+/// turned; it has as many rows as whole tiles have. Only for machines with tiles.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub fn pack_columns(matrix: Streams, first: usize) -> Parts {
+    let Streams { bytes, number, out: depth, width } = matrix;
+    let (f16, count) = (number == Number::F16, SIDE.min(width - first));
+    let tiles = depth / DEPTH;
+    let mut strips = [Vec::with_capacity(tiles), Vec::with_capacity(if f16 { tiles } else { 0 })];
+    let row = |row: usize| {
+        let row = &bytes[2 * (row * width + first)..][..2 * count];
+        let mut all = [0; 2 * SIDE];
+        all[..row.len()].copy_from_slice(row);
+        // SAFETY: 32 bytes, whichever way they are named.
+        unsafe { transmute::<[u8; 2 * SIDE], __m256i>(all) }
+    };
+    for top in (0..depth).step_by(DEPTH) {
+        let mut words = [[_mm512_setzero_si512(); SIDE]; 2];
+        let [large, small] = &mut words;
+        for (i, (large, small)) in large.iter_mut().zip(small).enumerate() {
+            let pair = [row(top + 2 * i), row(top + 2 * i + 1)];
+            if f16 {
+                let [low, high] = parts(_mm512_cvtph_ps(pair[0]), _mm512_cvtph_ps(pair[1]));
+                [*large, *small] = [between(halves(low)), between(halves(high))];
+            } else {
+                *large = between(pair);
+            }
+        }
+        strips[0].push(tile(words[0]));
+        if f16 {
+            strips[1].push(tile(words[1]));
+        }
+    }
+    strips
+}
+
+/// The first sixteen numbers of 16 bits, and the others.
+#[target_feature(enable = "avx512f")]
+fn halves(numbers: __m512i) -> [__m256i; 2] {
+    [_mm512_castsi512_si256(numbers), _mm512_extracti64x4_epi64::<1>(numbers)]
+}
+
+/// Pairs of numbers of 16 bits, the first of each from the first sixteen.
+#[target_feature(enable = "avx512f")]
+fn between([first, second]: [__m256i; 2]) -> __m512i {
+    let second = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(second));
+    _mm512_or_si512(_mm512_cvtepu16_epi32(first), second)
+}
+
 /// The numbers rounded, and what that leaves of them rounded.
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn parts(low: __m512, high: __m512) -> [__m512i; 2] {
@@ -104,11 +152,7 @@ pub fn pack_panel(weight: Panels, panel: usize) -> Parts {
                 };
                 let found = parts(column(2 * pair), column(2 * pair + 1));
                 for (words, part) in words.iter_mut().zip(found) {
-                    let wide = |half| _mm512_cvtepu16_epi32(half);
-                    let first = wide(_mm512_castsi512_si256(part));
-                    let second = wide(_mm512_extracti64x4_epi64::<1>(part));
-                    words[2 * word + pair as usize] =
-                        _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
+                    words[2 * word + pair as usize] = between(halves(part));
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! parts are summed up in f32, but that of two small parts, which is below the last digit of both.
 
 use super::amx::Tiles;
-use super::pack_parts::{Parts, pack_halves, pack_panel, pack_rows};
+use super::pack_parts::{Parts, pack_columns, pack_halves, pack_panel, pack_rows};
 use super::tiles::{self, Block, DEPTH, SIDE};
 use super::{Unit, best};
 use crate::cpu::packed::Stored;
@@ -63,6 +63,7 @@ fn across(weight: &Stored, first: usize) -> Parts {
     unsafe {
         match weight {
             Stored::Streams(weight) => pack_halves(*weight, first),
+            Stored::Turned(matrix) => pack_columns(*matrix, first),
             Stored::Panels(weight) => pack_panel(*weight, first / SIDE),
         }
     }
