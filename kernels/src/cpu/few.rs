@@ -2,6 +2,7 @@
 
 use super::columns;
 use super::lanes::Unit;
+use super::matmul_bf16::few_by_tiles;
 use super::panels::{self, Panels};
 use super::streams::{self, Streams};
 use super::team::{Pieces, share_all};
@@ -48,6 +49,10 @@ impl<'a> Few<'a> {
     }
 
     fn begin(self, unit: Unit, room: &'a mut [f32]) -> Box<dyn Pieces + 'a> {
+        let room = match few_by_tiles(self.x, self.weight, unit, room) {
+            Ok(begun) => return begun,
+            Err(room) => room,
+        };
         match self.weight {
             Laid::Rows(weight) => streams::begin(self.x, weight, unit, room),
             Laid::Columns(matrix) => columns::begin(self.x, matrix, unit, room),

@@ -4,13 +4,23 @@
 //! those into tiles of 16 × 32 rounded numbers; nothing rounded outlives the product. Elsewhere
 //! rounded f32 are multiplied as f32: the results differ by the order of summation only.
 
-use super::heads::each;
 use machine::Unit;
 
 mod machine;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub use machine::by_parts;
+pub use machine::{by_parts, few_by_tiles};
+
+/// Elsewhere there are no tiles.
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+pub fn few_by_tiles<'a>(
+    _: &[f32],
+    _: super::few::Laid<'a>,
+    _: super::lanes::Unit,
+    y: &'a mut [f32],
+) -> Result<Box<dyn super::team::Pieces + 'a>, &'a mut [f32]> {
+    Err(y)
+}
 
 /// Elsewhere there are no tiles.
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]

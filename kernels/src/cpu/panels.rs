@@ -18,7 +18,7 @@ use super::team::share;
 
 mod product;
 
-pub use product::begin;
+pub use product::{Inputs, begin, inputs};
 
 /// Rows of a panel.
 pub const ROWS: usize = LANES;

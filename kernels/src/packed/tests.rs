@@ -339,14 +339,19 @@ fn what_is_multiplied_may_be_nothing_tiny_or_no_number() {
     for storage in ALL {
         let weight = Packed::of(&numbers(5 * 64, 1), [5, 64], storage).unwrap();
         for unit in Unit::all() {
-            assert_eq!(product_by(&[0.0; 64], &weight, unit), [0.0; 5]);
-            assert!(product_by(&[1e-41; 64], &weight, unit).iter().all(|y| y.abs() < 1e-38));
-            assert!(product_by(&[1e30; 64], &weight, unit).iter().all(|y| y.is_finite()));
-            for odd in [f32::NAN, f32::INFINITY] {
-                let mut x = [0.5; 64];
-                x[40] = odd;
-                let found = product_by(&x, &weight, unit);
-                assert!(found.iter().all(|y| !y.is_finite()), "{storage:?} {unit:?} {odd}");
+            for rows in [1, 8, 15] {
+                let found = |x: f32| product_by(&vec![x; 64 * rows], &weight, unit);
+                assert_eq!(found(0.0), vec![0.0; 5 * rows]);
+                assert!(found(1e-41).iter().all(|y| y.abs() < 1e-38));
+                assert!(found(1e30).iter().all(|y| y.is_finite()));
+                for odd in [f32::NAN, f32::INFINITY] {
+                    let mut x = vec![0.5; 64 * rows];
+                    x[40] = odd;
+                    let found = product_by(&x, &weight, unit);
+                    let (first, others) = found.split_at(5);
+                    assert!(first.iter().all(|y| !y.is_finite()), "{storage:?} {unit:?} {odd}");
+                    assert!(others.iter().all(|y| y.is_finite()), "{storage:?} {unit:?} {odd}");
+                }
             }
         }
     }

@@ -13,6 +13,8 @@ use super::{Factor, round};
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod few;
 #[cfg(target_arch = "x86_64")]
 mod pack;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -24,6 +26,8 @@ mod parts;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use few::begin as few_by_tiles;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use parts::product as by_parts;
 #[cfg(target_arch = "x86_64")]

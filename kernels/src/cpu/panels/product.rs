@@ -16,10 +16,10 @@ const NEAR: usize = 1 << 18;
 /// A block of what weights are multiplied with: words, what one of them stands for, and the sum of
 /// their numbers.
 #[derive(Clone, Copy)]
-struct Inputs {
-    words: [Word; WORDS],
-    scale: f32,
-    sum: i32,
+pub struct Inputs {
+    pub words: [Word; WORDS],
+    pub scale: f32,
+    pub sum: i32,
 }
 
 impl Inputs {
@@ -92,8 +92,8 @@ impl Pieces for Begun<'_> {
     }
 }
 
-/// All blocks of `x`.
-fn inputs(x: &[f32], unit: Unit) -> Vec<Inputs> {
+/// All blocks of `x`, row after row.
+pub fn inputs(x: &[f32], unit: Unit) -> Vec<Inputs> {
     let x = x.as_chunks().0;
     let mut found: Vec<Inputs> = Vec::with_capacity(x.len());
     let place = Place::spare(&mut found);

@@ -6,12 +6,13 @@ use std::marker::PhantomData;
 
 use super::tiles::{Block, Tile};
 
-/// Whether the machine has tiles of bf16, and Linux lets this process use them.
+/// Whether the machine has tiles of bf16 and of bytes, and Linux lets this process use them.
 pub fn allowed() -> bool {
     const TILES: u32 = 1 << 24;
     const BF16: u32 = 1 << 22;
+    const BYTES: u32 = 1 << 25;
     let found = __cpuid_count(7, 0).edx;
-    found & TILES != 0 && found & BF16 != 0 && permitted()
+    found & (TILES | BF16 | BYTES) == TILES | BF16 | BYTES && permitted()
 }
 
 /// Asks Linux for the registers of tiles: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
@@ -45,21 +46,102 @@ struct Shape {
     rows: [u8; 16],
 }
 
+/// What tiles hold sums of.
+pub trait Number {}
+impl Number for f32 {}
+impl Number for i32 {}
+
 /// The tiles of the thread that made it, while it lives.
 pub struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
     /// Makes all eight tiles 16 rows of 64 bytes.
     pub fn begin() -> Self {
+        Self::shaped([[16, 64]; 8])
+    }
+
+    /// Makes the eight tiles of so many rows of so many bytes.
+    pub fn shaped(sizes: [[u8; 2]; 8]) -> Self {
         let mut shape =
             Shape { palette: 1, start: 0, reserved: [0; 14], bytes: [0; 16], rows: [0; 16] };
-        shape.bytes[..8].fill(64);
-        shape.rows[..8].fill(16);
+        for (i, [rows, bytes]) in sizes.into_iter().enumerate() {
+            (shape.rows[i], shape.bytes[i]) = (rows, bytes.into());
+        }
         // SAFETY: reads the 64 bytes of `shape`; the machine has tiles and Linux allows them.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const shape, options(nostack, readonly));
         }
         Self(PhantomData)
+    }
+
+    /// Fills a tile with zeros.
+    #[inline(always)]
+    pub fn zero<const TILE: usize>(&mut self) {
+        // SAFETY: changes one of this thread's tiles.
+        unsafe { asm!("tilezero tmm{tile}", tile = const TILE, options(nostack, nomem)) };
+    }
+
+    /// Fills a tile with rows that are so many bytes apart.
+    ///
+    /// # Safety
+    /// All of them can be read.
+    #[inline(always)]
+    pub unsafe fn load<const TILE: usize>(&mut self, first: *const u8, apart: usize) {
+        // SAFETY: what the caller promises.
+        unsafe {
+            asm!(
+                "tileloadd tmm{tile}, [{first} + {apart}]",
+                tile = const TILE,
+                first = in(reg) first,
+                apart = in(reg) apart,
+                options(nostack, readonly)
+            );
+        }
+    }
+
+    /// Adds the products of two tiles of bf16 to a third.
+    #[inline(always)]
+    pub fn dot<const SUM: usize, const LEFT: usize, const RIGHT: usize>(&mut self) {
+        // SAFETY: changes one of this thread's tiles.
+        unsafe {
+            asm!(
+                "tdpbf16ps tmm{sum}, tmm{left}, tmm{right}",
+                sum = const SUM,
+                left = const LEFT,
+                right = const RIGHT,
+                options(nostack, nomem)
+            );
+        }
+    }
+
+    /// Adds the products of a tile of bytes with signs and one of bytes without to a third.
+    #[inline(always)]
+    pub fn dot_bytes<const SUM: usize, const LEFT: usize, const RIGHT: usize>(&mut self) {
+        // SAFETY: changes one of this thread's tiles.
+        unsafe {
+            asm!(
+                "tdpbsud tmm{sum}, tmm{left}, tmm{right}",
+                sum = const SUM,
+                left = const LEFT,
+                right = const RIGHT,
+                options(nostack, nomem)
+            );
+        }
+    }
+
+    /// Writes a tile of 16 rows of 16 numbers.
+    #[inline(always)]
+    pub fn store<const TILE: usize, T: Number>(&mut self, to: &mut [[T; 16]; 16]) {
+        // SAFETY: 1024 bytes, and numbers of any bits are numbers.
+        unsafe {
+            asm!(
+                "tilestored [{to} + {row}], tmm{tile}",
+                tile = const TILE,
+                to = in(reg) &raw mut *to,
+                row = in(reg) 64usize,
+                options(nostack)
+            );
+        }
     }
 
     /// Sets `block` to a sum of products of two strips, beside, and two others, across. Those of a

@@ -121,12 +121,16 @@ fn between([first, second]: [__m256i; 2]) -> __m512i {
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn parts(low: __m512, high: __m512) -> [__m512i; 2] {
     let large = round(low, high);
+    let [low, high] = left([low, high], large);
+    [large, round(low, high)]
+}
+
+/// What rounding leaves of numbers.
+#[target_feature(enable = "avx512f")]
+pub fn left([low, high]: [__m512; 2], rounded: __m512i) -> [__m512; 2] {
     let wide = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
-    let small = round(
-        _mm512_sub_ps(low, wide(_mm512_castsi512_si256(large))),
-        _mm512_sub_ps(high, wide(_mm512_extracti64x4_epi64::<1>(large))),
-    );
-    [large, small]
+    let [first, second] = halves(rounded);
+    [_mm512_sub_ps(low, wide(first)), _mm512_sub_ps(high, wide(second))]
 }
 
 /// A panel of a weight, across. Only for machines with tiles.

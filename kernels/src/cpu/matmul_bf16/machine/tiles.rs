@@ -2,10 +2,11 @@
 
 use std::mem::MaybeUninit;
 
-use super::super::{Factor, each};
+use super::super::Factor;
 #[cfg(target_os = "linux")]
 use super::amx::Tiles;
 use super::{pack::pack, pairs};
+use crate::cpu::heads::each;
 
 /// Vectors in a strip.
 pub const SIDE: usize = 16;
