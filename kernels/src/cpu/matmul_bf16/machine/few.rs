@@ -1,7 +1,7 @@
 //! Products of a few rows by tiles: weights are read where they lie, once for all rows.
 
 use super::{Unit, best, tiles};
-use crate::cpu::few::Laid;
+use crate::cpu::few::{Laid, MANY};
 use crate::cpu::lanes;
 use crate::cpu::streams::Number;
 use crate::cpu::team::Pieces;
@@ -27,16 +27,16 @@ pub fn begin<'a>(
     if !wanted || best() != Unit::Tiles(tiles::Unit::Amx) {
         return Err(y);
     }
-    let rows = |width: usize| x.len().checked_div(width).unwrap_or(0);
+    let few = |width: usize| x.len().checked_div(width).is_some_and(|m| (FROM..MANY).contains(&m));
     match weight {
         Laid::Rows(weight)
             if weight.number == Number::Bf16
                 && weight.width.is_multiple_of(tiles::DEPTH)
-                && rows(weight.width) >= FROM =>
+                && few(weight.width) =>
         {
             Ok(halves::begin(x, weight, y))
         }
-        Laid::Panels(weight) if rows(weight.width) >= FROM => Ok(panels::begin(x, weight, unit, y)),
+        Laid::Panels(weight) if few(weight.width) => Ok(panels::begin(x, weight, unit, y)),
         _ => Err(y),
     }
 }

@@ -8,6 +8,7 @@ use std::arch::x86_64::{
     _mm512_storeu_si512,
 };
 use std::mem::transmute;
+use std::ops::Range;
 
 use super::super::amx::Tiles;
 use super::TOGETHER;
@@ -160,7 +161,7 @@ impl Begun<'_> {
     }
 
     /// The products of `G` groups of rows with some panels.
-    fn panels<const G: usize>(&self, panels: std::ops::Range<usize>) {
+    fn panels<const G: usize>(&self, panels: Range<usize>) {
         // Sums, then what is multiplied with the fourth.
         let sizes = [[16, 64], [0, 0], [8, 64], [16, 32], [0, 0], [0, 0], [0, 0], [0, 0]];
         let mut tiles = Tiles::shaped(sizes);
