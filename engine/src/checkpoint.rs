@@ -29,10 +29,7 @@ pub use dtype::Dtype;
 pub use write::{Entry, check_ending, save, write, write_bytes, write_list};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use memmap2::Mmap;
-#[cfg(unix)]
-use memmap2::UncheckedAdvice;
-use rwkv_kernels::Packed;
+use rwkv_kernels::{Mapped, Packed, Reading};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -106,7 +103,7 @@ impl Container {
 
 #[derive(Debug)]
 enum Bytes {
-    Mapped(Mmap),
+    Mapped(Mapped),
     Embedded(&'static [u8]),
 }
 
@@ -126,47 +123,19 @@ impl Deref for Bytes {
     }
 }
 
-/// How a file will be read.
-#[derive(Clone, Copy)]
-enum Advice {
-    /// Here and there, as directories are: what lies around is not wanted.
-    Random,
-    /// On and on.
-    Normal,
-}
-
 impl Bytes {
-    /// Tells the operating system how the file will be read; it is free not to listen.
-    #[cfg_attr(not(unix), allow(unused_variables))]
-    fn expect(&self, advice: Advice) {
-        #[cfg(unix)]
+    fn expect(&self, reading: Reading) {
         if let Self::Mapped(map) = self {
-            let _ = map.advise(match advice {
-                Advice::Random => memmap2::Advice::Random,
-                Advice::Normal => memmap2::Advice::Normal,
-            });
+            map.expect(reading);
         }
     }
 
-    /// Gives back the memory that reading a large part has taken; reading it again is possible.
-    #[cfg_attr(not(unix), allow(unused_variables))]
-    #[allow(unsafe_code)]
     fn release(&self, part: Range<usize>) {
-        #[cfg(unix)]
-        if let Self::Mapped(map) = self
-            && part.len() >= WORTH_RELEASING
-        {
-            // SAFETY: the mapping is read-only and of a file, so that dropped pages come back from
-            // it with the same content. Failing, it leaves more memory in use and nothing else.
-            let _ = unsafe {
-                map.unchecked_advise_range(UncheckedAdvice::DontNeed, part.start, part.len())
-            };
+        if let Self::Mapped(map) = self {
+            map.release(part);
         }
     }
 }
-
-/// Below this the system call costs more than the memory is worth.
-const WORTH_RELEASING: usize = 1 << 20;
 
 impl Checkpoint {
     /// Opens a checkpoint of any kind, or a directory that holds one; what it is decides the
@@ -182,9 +151,9 @@ impl Checkpoint {
         let mut contents: Option<Contents> = None;
         for (i, part) in paths.iter().enumerate() {
             let bytes = Bytes::Mapped(map(part)?);
-            bytes.expect(Advice::Random);
+            bytes.expect(Reading::Scattered);
             let found = read(&bytes).and_then(|contents| contents.checked(bytes.len()));
-            bytes.expect(Advice::Normal);
+            bytes.expect(Reading::Onwards);
             let found = found.map_err(|error| said_of(&part.display().to_string(), &error))?;
             files.push(Arc::new(bytes));
             match &mut contents {
@@ -326,8 +295,7 @@ fn printable(error: &anyhow::Error) -> String {
 }
 
 /// Maps a file into memory after checking that it is one.
-#[allow(unsafe_code)]
-fn map(path: &Path) -> Result<Mmap> {
+fn map(path: &Path) -> Result<Mapped> {
     let shown = path.display();
     let explain = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => anyhow!("{shown} does not exist; check the path."),
@@ -341,8 +309,7 @@ fn map(path: &Path) -> Result<Mmap> {
     ensure!(about.is_file(), "{shown} is a device or pipe; give a checkpoint file.");
     ensure!(about.len() > 0, "{shown} is empty; download or copy it again.");
     let file = File::open(path).map_err(explain)?;
-    // SAFETY: read-only and private to `Checkpoint`; its documentation asks that the file stays.
-    unsafe { Mmap::map(&file) }.map_err(explain)
+    Mapped::new(&file).map_err(explain)
 }
 
 /// Errors of this function and below continue the sentence that begins with the file's name.

@@ -21,6 +21,7 @@ mod goose;
 mod limits;
 mod linear;
 mod loss;
+mod map;
 mod norm;
 mod packed;
 mod precision;
@@ -45,6 +46,7 @@ pub use linear::{
     Stream, affine, affine_plain, linear, linear_plain, relu_squared_linear, thin_linear,
 };
 pub use loss::{head_loss, head_loss_plain};
+pub use map::{Mapped, Reading};
 pub use norm::{norm, norm_plain};
 pub use packed::{Bytes, Packed, Storage, Weight};
 pub use precision::{Precision, with_precision};
