@@ -1,11 +1,12 @@
-"""Reading speed of rwkv-lab beside its peers, on the same random RWKV-7, on this machine.
+"""Reading speed of rwkv-lab beside its peers, on the same random RWKV, on this machine.
 
-    pip install numpy torch safetensors gguf llama-cpp-python rwkv
+    pip install numpy torch safetensors gguf llama-cpp-python rwkv transformers rwkv.cpp
     cargo build --release
-    python benches/peers/speed.py [--size 0.1b] [--rounds 3] [--threads 2]
+    python benches/peers/speed.py [--version 7|6|4] [--size 0.1b] [--rounds 3] [--threads 2]
 
-Every program is measured in processes of its own, in turns, round after round; the table has medians of
-the rounds, each of which is the best of a few tries. A peer that is not installed is left out.
+Every program is measured in processes of its own, in turns, round after round; the table has medians
+of the rounds, each of which is the best of a few tries. A peer that is not installed is left out; one
+that reads other numbers than rwkv-lab is an error.
 """
 
 import argparse
@@ -18,87 +19,127 @@ import sys
 import tempfile
 import time
 
+from programs import PROGRAMS, TEXTS, write_rwkv_cpp
+
 HERE = pathlib.Path(__file__).resolve().parent
-PROMPT, DECODED, TRIES = 512, 32, 4
+PROMPT, DECODED, TRIES, PATIENCE = 512, 32, 5, 10
+# The rows of the table, and the versions that have them.
+ROWS = {
+    "rwkv-lab bf16": "467",
+    "llama.cpp f16": "67",
+    "rwkv.cpp f16": "4",
+    "rwkv-lab q8": "467",
+    "llama.cpp q8_0": "67",
+    "rwkv-lab q4": "467",
+    "llama.cpp q4_0": "67",
+    "rwkv-lab f32": "467",
+    "pip rwkv fp32": "467",
+    "transformers f32": "4",
+    "pip rwkv bf16": "467",
+    "transformers bf16": "4",
+}
+# How far logits may be from ours in f32, beside their size. Pip rwkv computes with the file's bf16
+# before it turns that into fp32, and 4 bits are few for random numbers.
+ROUNDING = {"f32": 1e-4, "fp32": 0.03, "f16": 0.01, "bf16": 0.1, "q8": 0.1, "q4": 0.8}
+PROBE = list(range(1, 13))
+OURS = """["bf16", "q8", "q4", "f32"].map(|kind|
+    load_model(args()[0], #{ dtype: kind }).forward_gpt(PROBE).last.to_array().extract(0, 64))"""
 
 
 def best(work):
-    """The least seconds that something takes."""
+    """The least seconds that something takes, in a few tries or about ten seconds."""
     seconds = []
-    for _ in range(TRIES):
+    while len(seconds) < TRIES and sum(seconds) < PATIENCE:
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
 
-def llama(path, threads):
-    """llama.cpp, without the buffers that repack weights for AMX: those ended in a crash."""
-    import llama_cpp as api
-
-    # Kept for as long as the library may call it.
-    llama.quiet = api.llama_log_callback(lambda *_: None)
-    api.llama_log_set(llama.quiet, None)
-    api.llama_backend_init()
-    start = time.perf_counter()
-    settings = api.llama_model_default_params()
-    settings.use_extra_bufts = "f16" in path
-    model = api.llama_model_load_from_file(path.encode(), settings)
-    settings = api.llama_context_default_params()
-    settings.n_ctx, settings.n_batch, settings.n_ubatch = 8192, PROMPT, PROMPT
-    settings.n_threads = settings.n_threads_batch = threads
-    context = api.llama_init_from_model(model, settings)
-    load = time.perf_counter() - start
-
-    def read(tokens):
-        ids = (api.llama_token * len(tokens))(*tokens)
-        assert api.llama_decode(context, api.llama_batch_get_one(ids, len(tokens))) == 0
-
-    return load, read, lambda: None
-
-
-def pip_rwkv(path, threads, strategy):
-    """The package of RWKV's author, on PyTorch."""
-    os.environ |= {"RWKV_V7_ON": "1", "RWKV_JIT_ON": "1", "RWKV_CUDA_ON": "0"}
-    import torch
-
-    torch.set_num_threads(threads)
-    start = time.perf_counter()
-    from rwkv.model import RWKV
-
-    model = RWKV(model=path.removesuffix(".pth"), strategy=f"cpu {strategy}")
-    load = time.perf_counter() - start
-    state = [None]
-
-    def read(tokens):
-        _, state[0] = model.forward(tokens, state[0])
-
-    def forget():
-        state[0] = None
-
-    return load, read, forget
-
-
-def peer(name, path, threads):
+def peer(name, folder, threads):
     """Measures one peer in this process."""
-    if name == "llama":
-        load, read, forget = llama(path, threads)
-    else:
-        load, read, forget = pip_rwkv(path, threads, name)
-    read([100])
+    program, kind = name.rsplit(" ", 1)
+    load, read, texts = PROGRAMS[program](folder, kind, threads)
+    found = {"load": load, "logits": [float(x) for x in read(PROBE)[:64]]}
 
     def decode():
         for token in range(DECODED):
             read([token])
 
-    decode = DECODED / best(decode)
-    forget()
-    prefill = PROMPT / best(lambda: read([1 + i for i in range(PROMPT)]))
-    print(json.dumps({"load": load, "decode": decode, "prefill": prefill}))
+    found["decode"] = DECODED / best(decode)
+    if texts:
+        found["texts"] = TEXTS / best(texts)
+    found["prefill"] = PROMPT / best(lambda: read(list(range(PROMPT))))
+    print(json.dumps(found))
+
+
+def write(folder, given):
+    """Writes one random model as the files of all programs."""
+    run = lambda *words: subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    model = f"{folder}/model.safetensors"
+    run(given.rwkv, "bench", "--write", model, "--size", given.size, "--version", given.version)
+    run(given.rwkv, "convert", model, f"{folder}/model.pth")
+    if given.version == "4":
+        return write_rwkv_cpp(folder)
+    for kind in ("f16", "q8_0", "q4_0"):
+        run(sys.executable, HERE / "to_gguf.py", model, f"{folder}/{kind}.gguf", kind)
+
+
+def command(name, folder, given):
+    """What measures a program, in a process of its own."""
+    if name.startswith("rwkv-lab"):
+        way = name.split()[-1].replace("bf16", "stored")
+        return [given.rwkv, "--no-init", "bench", f"{folder}/model.safetensors", "--way", way]
+    return [sys.executable, __file__, "--peer", name, folder, "--threads", str(given.threads)]
+
+
+def measure(folder, given):
+    """What every program did, in every round."""
+    env = {**os.environ, "RAYON_NUM_THREADS": str(given.threads),
+           "RWKV_V7_ON": str(int(given.version == "7"))}
+    found = {name: [] for name, versions in ROWS.items() if given.version in versions}
+    for _ in range(given.rounds):
+        for name, rounds in found.items():
+            words = command(name, folder, given)
+            done = subprocess.run(words, env=env, capture_output=True, text=True)
+            if done.returncode == 0:
+                rounds.append(json.loads(done.stdout.strip().splitlines()[-1]))
+            else:
+                print(f"{name} is left out: {done.stderr[-300:]}", file=sys.stderr)
+    return {name: rounds for name, rounds in found.items() if rounds}
+
+
+def check(found, folder, given):
+    """Do all programs read the same numbers?"""
+    code, model = OURS.replace("PROBE", str(PROBE)), f"{folder}/model.safetensors"
+    words = [given.rwkv, "--no-init", "--json", "run", "--evaluate", code, model]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    ours = dict(zip(("bf16", "q8", "q4", "f32"), json.loads(told)))
+    size = lambda numbers: sum(x * x for x in numbers) ** 0.5
+    for name, rounds in found.items():
+        kind = name.split()[-1].removesuffix("_0")
+        logits = ours[kind] if name.startswith("rwkv-lab") else rounds[0]["logits"]
+        far = size([x - y for x, y in zip(logits, ours["f32"])]) / size(ours["f32"])
+        assert far < ROUNDING[kind], f"{name}: its logits are {far:.1e} away"
+        print(name, f"{far:.1e}", file=sys.stderr)
+
+
+def table(found, given):
+    """The medians, in Markdown."""
+    print(f"| RWKV-{given.version} {given.size}, {given.threads} threads | decode, tokens/s "
+          f"| {TEXTS} texts, tokens/s | prompt of {PROMPT}, tokens/s | load, s |")
+    print("|---|---|---|---|---|")
+    for name, rounds in found.items():
+        median = {key: statistics.median(one[key] for one in rounds)
+                  for key in ("decode", "texts", "prefill", "load") if key in rounds[0]}
+        texts = f"{median['texts']:.0f}" if "texts" in median else ""
+        print(f"| {name} | {median['decode']:.1f} | {texts} | {median['prefill']:.0f} "
+              f"| {median['load']:.2f} |")
 
 
 def main():
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--version", default="7", choices=["7", "6", "4"])
     words.add_argument("--size", default="0.1b")
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--threads", type=int, default=os.cpu_count())
@@ -107,49 +148,11 @@ def main():
     given = words.parse_args()
     if given.peer:
         return peer(*given.peer, given.threads)
-
-    env = {**os.environ, "RAYON_NUM_THREADS": str(given.threads)}
     with tempfile.TemporaryDirectory() as folder:
-        model = f"{folder}/model.safetensors"
-        subprocess.run([given.rwkv, "bench", "--write", model, "--size", given.size], check=True,
-                       stdout=subprocess.DEVNULL)
-        subprocess.run([given.rwkv, "convert", model, f"{folder}/model.pth"], check=True,
-                       stdout=subprocess.DEVNULL)
-        for kind in ("f16", "q8_0", "q4_0"):
-            make = [sys.executable, HERE / "to_gguf.py", model, f"{folder}/{kind}.gguf", kind]
-            subprocess.run(make, check=True)
-
-        def ours(way):
-            return [given.rwkv, "--no-init", "bench", model, "--way", way]
-
-        def theirs(name, file):
-            words = ["--peer", name, f"{folder}/{file}", "--threads", str(given.threads)]
-            return [sys.executable, __file__, *words]
-
-        programs = {
-            "rwkv-lab bf16": ours("stored"),
-            "llama.cpp f16": theirs("llama", "f16.gguf"),
-            "rwkv-lab q8": ours("q8"),
-            "llama.cpp q8_0": theirs("llama", "q8_0.gguf"),
-            "rwkv-lab q4": ours("q4"),
-            "llama.cpp q4_0": theirs("llama", "q4_0.gguf"),
-            "rwkv-lab f32": ours("f32"),
-            "pip rwkv fp32": theirs("fp32", "model.pth"),
-            "pip rwkv bf16": theirs("bf16", "model.pth"),
-        }
-        found = {name: [] for name in programs}
-        for _ in range(given.rounds):
-            for name, command in programs.items():
-                done = subprocess.run(command, env=env, capture_output=True, text=True)
-                if done.returncode == 0:
-                    found[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
-    print(f"| RWKV-7 {given.size}, {given.threads} threads | decode, tokens/s "
-          f"| prompt of {PROMPT}, tokens/s | load, s |\n|---|---|---|---|")
-    for name, rounds in found.items():
-        if rounds:
-            median = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-            print(f"| {name} | {median['decode']:.1f} | {median['prefill']:.0f} "
-                  f"| {median['load']:.2f} |")
+        write(folder, given)
+        found = measure(folder, given)
+        check(found, folder, given)
+    table(found, given)
 
 
 main()
